@@ -115,7 +115,7 @@ func TestCheckStoriesAreReal(t *testing.T) {
 var unreal = []string{"a cache in front", "an auth server on port 80", "an auth server over FastCGI", "an auth server at a socket", "a sidecar", "a sidecar at loopback", "human_api_token"}
 
 // checkedURL is the URL in a result of the check "routes".
-var checkedURL = regexp.MustCompile(`([a-z]+\.example\.com|\*\.example\.com|:80)(/[^\s:,]+)`)
+var checkedURL = regexp.MustCompile(`([a-z]+\.example\.com|\*\.example\.com|::1|:80)(/[^\s:,]+)`)
 
 // TestCheckNeighborsAreReal runs the sites of neighbors.txtar, and checks that a signed-in
 // user gets a token at the URLs that check finds to be right, and none where it finds a
@@ -150,7 +150,7 @@ func TestCheckNeighborsAreReal(t *testing.T) {
 				}
 				compared++
 				signIn := func(r *http.Request) {
-					r.Host = strings.NewReplacer("*", "any-name", ":80", "any-name").Replace(url[1])
+					r.Host = strings.NewReplacer("*", "any-name", ":80", "any-name", "::1", "[::1]").Replace(url[1])
 					r.SetBasicAuth("ada@x.example", "secret")
 					for _, name := range []string{"_oauth2_proxy", "session"} {
 						r.AddCookie(&http.Cookie{Name: name, Value: "s-ada"})

@@ -101,7 +101,7 @@ func (t *target) diagnoseRoute(r routecheck.Result) (all []checkResult) {
 			"the response of %s passes the handler %s, which is a cache and could give one user's token to another", r.Name, cache))
 	}
 	if rejection := t.orderRejection(r.Placeholders); rejection != nil {
-		all = append(all, problemResult(t.orderFix(rejection, r), "%s: %s", r.Name, reason(rejection)))
+		all = append(all, t.misplaced(r, rejection))
 	}
 	for _, page := range t.routes.site.LoginPages(t.directive.Place.Server, r) {
 		all = append(all, problemResult("exclude it from forward_auth: put `handle "+page+" { reverse_proxy … }` and forward_auth with the rest of the site into handle blocks",
@@ -115,6 +115,18 @@ func (t *target) diagnoseRoute(r routecheck.Result) (all []checkResult) {
 		all = append(all, skippedResult("not checked: whether %s, a third-party handler in front, passes requests on", handler))
 	}
 	return all
+}
+
+// misplaced returns the result for a directive that rejects every request, because of
+// what ran before it.
+func (t *target) misplaced(r routecheck.Result, rejection *identity.Rejection) checkResult {
+	switch {
+	case rejection == identity.ErrNoAuthentication && len(r.Unknown) > 0:
+		return skippedResult("not checked: whether a third-party handler in front of %s authenticates requests", r.Name)
+	case rejection == identity.ErrWrongUpstream && slices.Contains(r.AuthServers, routecheck.DynamicUpstreams):
+		return skippedResult("not checked: whether the dynamic upstreams in front of %s are those of the option trust forward_auth", r.Name)
+	}
+	return problemResult(t.orderFix(rejection, r), "%s: %s", r.Name, reason(rejection))
 }
 
 func authenticatedBy(r routecheck.Result) string {

@@ -13,7 +13,11 @@ type target struct {
 	URL
 	host    string // of which Host is an example, or the listener address
 	pattern string // of which Path is an example
-	full    string // Path with the paths of the routes around the directive that match only so
+
+	// others are further paths that may lead to the directive: Path with the prefixes that
+	// the routes around it demand and remove, as handle_path does, and the paths of these
+	// routes, which may rewrite the path.
+	others []string
 }
 
 // maxTargets is the maximum number of URLs at which a directive is checked.
@@ -35,7 +39,11 @@ func targets(p routes.Place, defaultPath string) (all []target) {
 		for _, pattern := range paths {
 			path := example(pattern)
 			u := URL{cmp.Or(strings.ReplaceAll(host, "*", anyName), anyName), path}
-			all = append(all, target{u, cmp.Or(host, p.Listen), pattern, fullPath(path, p.Around)})
+			t := target{u, cmp.Or(host, p.Listen), pattern, []string{fullPath(path, p.Around)}}
+			for _, around := range slices.Backward(p.Around) {
+				t.others = append(t.others, example(around))
+			}
+			all = append(all, t)
 		}
 	}
 	return all[:min(len(all), maxTargets)]
@@ -43,15 +51,14 @@ func targets(p routes.Place, defaultPath string) (all []target) {
 
 // example returns a path that a pattern of the matcher path matches.
 func example(pattern string) string {
-	path := strings.ReplaceAll(pattern, "*", anyName)
+	path := strings.NewReplacer("*", anyName, "?", "x").Replace(pattern)
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
 	return path
 }
 
-// fullPath returns a path with the prefixes that the routes around it demand and remove,
-// as handle_path does.
+// fullPath returns a path with the prefixes of the routes around it.
 func fullPath(path string, around []string) string {
 	for _, pattern := range slices.Backward(around) {
 		if prefix, ok := strings.CutSuffix(pattern, "/*"); ok && !strings.HasPrefix(path, prefix+"/") {
@@ -96,10 +103,10 @@ func (s *Site) LoginPages(server string, r Result) (stopped []string) {
 				if page.place.Hosts != nil && !hostMatches(t.Host, r.URL.Host) {
 					continue
 				}
-				got := &trace{auth: unauthorized}
-				s.request(server, URL{r.URL.Host, t.full}, got)
+				got, full := &trace{auth: unauthorized}, t.others[0]
+				s.request(server, URL{r.URL.Host, full}, got)
 				if got.authCalled && !slices.Contains(got.proxied, dial) {
-					stopped = append(stopped, strings.TrimSuffix(t.full, t.Path)+t.pattern)
+					stopped = append(stopped, strings.TrimSuffix(full, t.Path)+t.pattern)
 				}
 			}
 		}

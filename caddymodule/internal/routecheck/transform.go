@@ -184,14 +184,18 @@ func replaceHandler(handler map[string]any, role string) {
 	}
 }
 
+// DynamicUpstreams replaces the address of dynamic upstreams.
+const DynamicUpstreams = "dynamic-upstreams:80"
+
 // stubProxy replaces what a reverse_proxy connects to.
 func stubProxy(handler map[string]any) {
-	for _, key := range []string{"health_checks", "load_balancing", "circuit_breaker", "stream_timeout"} {
+	for _, key := range []string{"health_checks", "circuit_breaker", "stream_timeout"} {
 		delete(handler, key)
 	}
+	handler["load_balancing"] = map[string]any{"selection_policy": map[string]any{"policy": "first"}}
 	if handler["dynamic_upstreams"] != nil {
 		delete(handler, "dynamic_upstreams")
-		handler["upstreams"] = []any{map[string]any{"dial": "dynamic-upstreams:80"}}
+		handler["upstreams"] = []any{map[string]any{"dial": DynamicUpstreams}}
 	}
 	handler["transport"] = map[string]any{"protocol": stubName, "auth": isAuthServer(handler)}
 }
