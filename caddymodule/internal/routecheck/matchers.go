@@ -19,6 +19,8 @@ type stubMatcher struct {
 	// condition. Those of third-party modules and those that read files are left out:
 	// they match.
 	Matchers caddy.ModuleMap `json:"matchers,omitempty" caddy:"namespace=http.matchers"`
+	// Assumed is true if a matcher was left out.
+	Assumed bool `json:"assumed,omitempty"`
 	// Route is the number of the route.
 	Route int `json:"route,omitempty"`
 	// Negated is true within the matcher not.
@@ -50,6 +52,7 @@ func (m *stubMatcher) Provision(ctx caddy.Context) error {
 // MatchWithError implements caddyhttp.RequestMatcherWithError.
 func (m *stubMatcher) MatchWithError(r *http.Request) (bool, error) {
 	t := traceOf(r.Context())
+	t.assumed = t.assumed || m.Assumed
 	switch {
 	case t.conditions == asWritten:
 		if m.replaced == nil {
@@ -108,10 +111,15 @@ func (s *stub) replaceMatchers(v any, around []int) {
 	}
 }
 
-// rewritesToFile reports whether handlers use the result of the matcher file, as those of
-// try_files and php_fastcgi do.
+// rewritesToFile reports whether handlers rewrite the path to the result of the matcher
+// file, as those of try_files and php_fastcgi do.
 func rewritesToFile(handlers any) bool {
-	return strings.Contains(fmt.Sprint(handlers), "{http.matchers.file.")
+	list, _ := handlers.([]any)
+	return slices.ContainsFunc(list, func(h any) bool {
+		handler, _ := h.(map[string]any)
+		uri, _ := handler["uri"].(string)
+		return handler["handler"] == "rewrite" && strings.Contains(uri, "{http.matchers.file.")
+	})
 }
 
 // route is a route whose matchers are replaced.
@@ -126,7 +134,7 @@ func (r route) replaceMatchers(v any, negated bool) {
 	if !ok {
 		return
 	}
-	matchers, replaced := make(map[string]any), false
+	matchers, replaced, assumed := make(map[string]any), false, false
 	for name, matcher := range set {
 		switch {
 		case name == "not":
@@ -141,13 +149,15 @@ func (r route) replaceMatchers(v any, negated bool) {
 		case !slices.Contains(unconditional, name):
 			if runs(name, matcher) {
 				matchers[name] = matcher
+			} else {
+				assumed = true
 			}
 			delete(set, name)
 			replaced = true
 		}
 	}
 	if replaced {
-		set[stubName] = map[string]any{"matchers": matchers, "route": r.number, "negated": negated}
+		set[stubName] = map[string]any{"matchers": matchers, "assumed": assumed, "route": r.number, "negated": negated}
 	}
 }
 

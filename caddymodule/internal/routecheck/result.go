@@ -38,7 +38,8 @@ type Result struct {
 	// Nested is true if there are path matchers around that of the directive.
 	Nested bool
 	// Conditional is true if the request reaches the directive, or the authentication in
-	// front of it, only with other results of the matchers than for a plain GET.
+	// front of it, only with other results of the matchers than for a plain GET, or if the
+	// result of a matcher is unknown.
 	Conditional bool
 
 	// AuthServers are the addresses of the auth servers that were called before the
@@ -169,7 +170,7 @@ func missed(u URL, t *trace) Result {
 func (c *check) arrived(u URL, t *trace, arrival int) Result {
 	r := Result{
 		URL: u, Reached: true, Other: -1, AuthServers: t.authServers, Placeholders: t.reached[arrival].placeholders,
-		Caches: t.caches, Unknown: t.unknown, Conditional: t.conditions != asWritten,
+		Caches: t.caches, Unknown: t.unknown, Conditional: t.conditions != asWritten || t.assumed,
 	}
 	if t.authCalled {
 		status := func(auth authResult) int {

@@ -39,6 +39,7 @@ type trace struct {
 	responder   string    // the handler that responded, if it is not a token directive
 	path        string    // the path of the request when a handler responded, or at the end
 	status      int       // of the response; 0: no handler responded
+	assumed     bool      // the result of a matcher was assumed
 	authCalled  bool      // an auth server or Caddy's authentication ran
 	authServers []string  // addresses of the auth servers that were called
 	proxied     []string  // addresses of the applications that were called
