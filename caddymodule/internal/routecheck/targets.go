@@ -51,7 +51,7 @@ func targets(p routes.Place, defaultPath string) (all []target) {
 
 // example returns a path that a pattern of the matcher path matches.
 func example(pattern string) string {
-	path := strings.NewReplacer("*", anyName, "?", "x").Replace(pattern)
+	path := strings.ReplaceAll(strings.ReplaceAll(pattern, "*", anyName), "?", "x")
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
@@ -96,13 +96,10 @@ func (s *Site) LoginPages(server string, r Result) (stopped []string) {
 			continue
 		}
 		for _, dial := range page.dial {
-			if !slices.Contains(r.AuthServers, dial) {
+			if !slices.Contains(r.AuthServers, dial) || !hostsMatch(page.place.Hosts, r.URL.Host) {
 				continue
 			}
-			for _, t := range targets(page.place, "/") {
-				if page.place.Hosts != nil && !hostMatches(t.Host, r.URL.Host) {
-					continue
-				}
+			for _, t := range targets(routes.Place{Paths: page.place.Paths, Around: page.place.Around}, "/") {
 				got, full := &trace{auth: unauthorized}, t.others[0]
 				s.request(server, URL{r.URL.Host, full}, got)
 				if got.authCalled && !slices.Contains(got.proxied, dial) {
@@ -114,11 +111,12 @@ func (s *Site) LoginPages(server string, r Result) (stopped []string) {
 	return stopped
 }
 
-// hostMatches reports whether an example of a host matcher is for a host.
-func hostMatches(example, host string) bool {
-	if rest, ok := strings.CutPrefix(example, anyName+"."); ok {
-		_, host, _ = strings.Cut(host, ".")
-		return strings.EqualFold(rest, host)
-	}
-	return strings.EqualFold(example, host)
+// hostsMatch reports whether the hosts of a host matcher contain a host, which may be an
+// example of one of them. Nil matches every host.
+func hostsMatch(hosts []string, host string) bool {
+	_, domain, _ := strings.Cut(host, ".")
+	return hosts == nil || slices.ContainsFunc(hosts, func(h string) bool {
+		rest, wildcard := strings.CutPrefix(h, "*.")
+		return strings.EqualFold(h, host) || wildcard && strings.EqualFold(rest, domain)
+	})
 }
