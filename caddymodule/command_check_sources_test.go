@@ -117,7 +117,7 @@ func TestCheckAccounts(t *testing.T) {
 		t.Errorf("the last result is %+v", last)
 	}
 	text := run(t, check.Command(), "--config", config).ends(1, "huma_token s10.example/private/huma-token (Caddyfile:182)\nhuma_token s11.example", "and 2 more\n  config", "(of 12 directives)\n  dns", "1 problem, 0 warnings")
-	if n := strings.Count(text.out, "reach"); n != 1 {
+	if n := strings.Count(text.out, "each reaches"); n != 1 {
 		t.Errorf("equal results are printed %d times:\n%s", n, text.out)
 	}
 	run(t, check.Command(), "--config", config, "--quiet").ends(1, "huma_token account", "credentials  problem", "1 problem, 0 warnings").hides("config ", "routes", " ok ")

@@ -130,7 +130,7 @@ func (s *site) load(text string) error {
 	return caddy.Load(s.adapt(text), true)
 }
 
-// adapt adapts a Caddyfile to JSON.
+// adapt adapts a Caddyfile to JSON. It may begin with further global options.
 func (s *site) adapt(text string) []byte {
 	s.t.Helper()
 	global := fmt.Sprintf(`{
@@ -147,6 +147,9 @@ func (s *site) adapt(text string) []byte {
 		}
 	}
 	`, storageDir, s.logFile)
+	if rest, ok := strings.CutPrefix(text, "{\n"); ok {
+		global, text = strings.TrimRight(global, "\n\t}")+"\n}\n", rest
+	}
 	text = strings.ReplaceAll(text, "SITE", "http://"+s.address)
 	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 	config, _, err := adapter.Adapt([]byte(global+text), map[string]any{"filename": "Caddyfile"})

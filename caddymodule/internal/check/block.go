@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routes"
 )
@@ -16,6 +17,7 @@ type block struct {
 	account    string   // title of the account; empty for the results of a directive
 	file       string   // path of the Caddyfile with the directive, if it is known
 	line       int      // of the directive in file
+	place      string   // host and path of the directive, as in its name
 	entries    []report.Entry
 }
 
@@ -27,7 +29,7 @@ func newBlocks(targets []*target) (all []*block) {
 	names := make(routes.Names)
 	for _, t := range targets {
 		d := t.directive
-		b := &block{titles: []string{d.Title()}, directives: []string{d.Name}, file: d.File, line: d.Line}
+		b := &block{titles: []string{d.Title()}, directives: []string{d.Name}, file: d.File, line: d.Line, place: placeOf(d)}
 		for _, check := range directiveChecks {
 			b.add(check.name, check.run(t))
 		}
@@ -58,21 +60,42 @@ func (b *block) add(check string, results []report.Entry) {
 	}
 }
 
-// merge returns the blocks with those of equal results combined to one.
+// placeOf returns the host and the path in the name of a directive, or "" if it has no
+// host.
+func placeOf(d *dryrun.Directive) string {
+	if len(d.Place.Hosts) == 0 {
+		return ""
+	}
+	return strings.TrimPrefix(d.Place.Name(d.Service.Directive), d.Service.Directive+" ")
+}
+
+// merge returns the blocks with those of directives with equal results combined to one:
+// results that differ only in the host and the path of the directive are equal.
 func merge(all []*block) (merged []*block) {
+	var keys [][]report.Entry // of the blocks in merged
 	for _, b := range all {
-		same := func(other *block) bool {
-			return b.account == "" && other.account == "" && slices.Equal(other.entries, b.entries)
-		}
-		if i := slices.IndexFunc(merged, same); i >= 0 {
-			merged[i].titles = append(merged[i].titles, b.titles...)
+		key := b.about("each")
+		i := slices.IndexFunc(keys, func(other []report.Entry) bool { return slices.Equal(other, key) })
+		if b.account != "" || i < 0 {
+			copied := *b
+			copied.titles = slices.Clone(b.titles)
+			merged, keys = append(merged, &copied), append(keys, key)
 			continue
 		}
-		copied := *b
-		copied.titles = slices.Clone(b.titles)
-		merged = append(merged, &copied)
+		merged[i].titles, merged[i].entries = append(merged[i].titles, b.titles...), key
 	}
 	return merged
+}
+
+// about returns the results with a word in place of the directive's host and path.
+func (b *block) about(word string) []report.Entry {
+	entries := slices.Clone(b.entries)
+	for i, e := range entries {
+		if b.place != "" {
+			entries[i].Detail = strings.ReplaceAll(e.Detail, b.place, word)
+		}
+	}
+	return entries
 }
 
 // maxTitles is the maximum number of titles that are printed above one block.

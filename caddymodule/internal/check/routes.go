@@ -37,20 +37,56 @@ func checkRoutes(t *target) (all []report.Entry) {
 		return []report.Entry{report.NewSkipped("not checked: the routes do not load: %v", t.routes.err)}
 	}
 	d := t.directive
-	for _, r := range t.routes.site.Check(t.routes.config.HTTP, t.number, d.Place, d.Service.Path) {
-		all = append(all, t.diagnoseRoute(r)...)
-	}
-	return unique(all)
-}
-
-// unique removes the results that are equal to an earlier one.
-func unique(all []report.Entry) (some []report.Entry) {
-	for _, r := range all {
-		if !slices.Contains(some, r) {
-			some = append(some, r)
+	accept := func(p identity.Placeholders) bool { return t.orderRejection(p) == nil }
+	var g groups
+	found := t.routes.site.Check(t.number, d.Place, d.Service.Path, accept)
+	reached := slices.ContainsFunc(found, func(r routecheck.Result) bool { return r.Reached })
+	for _, r := range found {
+		if reached && r.Skipped == "" && (d.Place.Named != "" || r.Redirects) && !r.Reached && r.Other < 0 {
+			r.Skipped = "requests to " + r.Name + " do not reach the directive, others do"
+		}
+		for _, c := range t.diagnoseRoute(r) {
+			g.add(c, r)
 		}
 	}
-	return some
+	return g.results()
+}
+
+// groups are results that differ only in the URL: a site may have many names.
+type groups struct {
+	keys  []report.Entry
+	first map[report.Entry]report.Entry
+	names map[report.Entry][]string // the URLs
+}
+
+func (g *groups) add(c report.Entry, r routecheck.Result) {
+	if g.first == nil {
+		g.first, g.names = make(map[report.Entry]report.Entry), make(map[report.Entry][]string)
+	}
+	key := c
+	key.Detail = strings.ReplaceAll(c.Detail, r.Name, "\x00")
+	if _, found := g.first[key]; !found {
+		g.keys, g.first[key] = append(g.keys, key), c
+	}
+	if !slices.Contains(g.names[key], r.Name) {
+		g.names[key] = append(g.names[key], r.Name)
+	}
+}
+
+// results returns the first result of each group, with the number of the others.
+func (g *groups) results() (all []report.Entry) {
+	for _, key := range g.keys {
+		c := g.first[key]
+		if others := g.names[key][1:]; len(others) > 0 {
+			c.Detail += fmt.Sprintf(" (the same at %s", others[0])
+			if n := len(others) - 1; n > 0 {
+				c.Detail += fmt.Sprintf(" and %d more", n)
+			}
+			c.Detail += ")"
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // diagnoseRoute returns the results for the requests to one URL.
@@ -63,17 +99,17 @@ func (t *target) diagnoseRoute(r routecheck.Result) (all []report.Entry) {
 	}
 	for _, cache := range r.Caches {
 		all = append(all, report.NewProblem("exclude the path from the handler "+cache+", for example with the matcher `not path "+r.URL.Path+"`",
-			"the response of %s passes the cache %s, which could give one user's token to another", r.URL, cache))
+			"the response of %s passes the handler %s, which is a cache and could give one user's token to another", r.Name, cache))
 	}
 	if rejection := t.orderRejection(r.Placeholders); rejection != nil {
-		all = append(all, report.NewProblem(t.orderFix(rejection, r), "%s: %s", r.URL, reason(rejection)))
+		all = append(all, t.misplaced(r, rejection))
 	}
-	for _, page := range t.routes.site.LoginPages(t.routes.config.HTTP, t.directive.Place.Server, r.AuthServers) {
-		all = append(all, report.NewProblem("exclude it from forward_auth: put `handle "+page.Path+" { reverse_proxy … }` and forward_auth with the rest of the site into handle blocks",
-			"%s is a page of the auth server itself, and forward_auth stops requests to it: users cannot sign in", page))
+	for _, page := range t.routes.site.LoginPages(t.directive.Place.Server, r) {
+		all = append(all, report.NewProblem("exclude it from forward_auth: put `handle "+page+" { reverse_proxy … }` and forward_auth with the rest of the site into handle blocks",
+			"forward_auth in front of %s also stops requests to %s, the auth server's own pages: users cannot sign in", r.Name, page))
 	}
 	if all == nil {
-		all = append(all, report.NewOK("requests%s reach the directive%s", t.otherURL(r.URL), authenticatedBy(r)))
+		all = append(all, report.NewOK("%s reaches the directive%s%s", r.Name, authenticatedBy(r), condition(r)))
 	}
 	all = append(all, t.unauthenticated(r)...)
 	for _, handler := range r.Unknown {
@@ -82,44 +118,58 @@ func (t *target) diagnoseRoute(r routecheck.Result) (all []report.Entry) {
 	return all
 }
 
-// otherURL returns the URL as part of a sentence, or "" if it is that in the name of the
-// directive.
-func (t *target) otherURL(u routecheck.URL) string {
-	if p := t.directive.Place; p.Named == "" && len(p.Hosts) <= 1 && slices.Equal(p.Paths, []string{u.Path}) {
-		return ""
+// misplaced returns the result for a directive that rejects every request, because of
+// what ran before it.
+func (t *target) misplaced(r routecheck.Result, rejection *identity.Rejection) report.Entry {
+	switch {
+	case rejection == identity.ErrNoAuthentication && len(r.Unknown) > 0:
+		return report.NewSkipped("not checked: whether a third-party handler in front of %s authenticates requests", r.Name)
+	case rejection == identity.ErrWrongUpstream && slices.Contains(r.AuthServers, routecheck.DynamicUpstreams):
+		return report.NewSkipped("not checked: whether the dynamic upstreams in front of %s are those of the option trust forward_auth", r.Name)
 	}
-	return " for " + u.String()
+	return report.NewProblem(t.orderFix(rejection, r), "%s: %s", r.Name, reason(rejection))
 }
 
-// authenticatedBy returns the auth servers as part of a sentence, or "".
+// authenticatedBy returns what authenticates requests as part of a sentence, or "".
 func authenticatedBy(r routecheck.Result) string {
-	if len(r.AuthServers) == 0 {
-		return ""
+	switch {
+	case len(r.AuthServers) > 0:
+		return ", after authentication by " + strings.Join(r.AuthServers, " and ")
+	case r.Unauthorized != 0:
+		return ", after authentication"
 	}
-	return ", after authentication by " + strings.Join(r.AuthServers, " and ")
+	return ""
+}
+
+// condition returns the condition of a result as part of a sentence, or "".
+func condition(r routecheck.Result) string {
+	if r.Conditional {
+		return ", if matchers that depend on more than host and path match"
+	}
+	return ""
 }
 
 // notReached returns the problem of a URL at which the directive does not get requests.
 func (t *target) notReached(r routecheck.Result) report.Entry {
 	name := t.directive.Service.Directive
 	rewritten := r.Path != "" && r.Path != r.URL.Path
-	stripped := rewritten && strings.HasSuffix(r.URL.Path, r.Path)
+	removed := rewritten && strings.HasSuffix(r.URL.Path, r.Path) && !r.Stripped // elsewhere, as by handle_path around the application
 	switch {
 	case r.NotInvoked:
 		return report.NewProblem("invoke "+t.directive.Place.Named, "no site invokes the named route %s", t.directive.Place.Named)
 	case r.Other >= 0:
-		return report.NewProblem("give the directives different paths, or remove one of them", "%s is handled by another directive: %s", r.URL, t.routes.config.Directives[r.Other].Title())
-	case stripped:
+		return report.NewProblem("give the directives different paths, or remove one of them", "%s is handled by another directive: %s", r.Name, t.routes.config.Directives[r.Other].Title())
+	case r.Stripped && r.Nested:
 		return report.NewProblem("write the path as it is within the block: "+name+" "+r.Path+"; or move "+name+" out of handle_path",
-			"handle_path changes the path of %s to %s, which %s does not match: %s", r.URL, r.Path, name, response(r))
-	case rewritten:
+			"handle_path changes the path of %s to %s, which %s does not match: %s", r.Name, r.Path, name, response(r))
+	case rewritten && !removed:
 		return report.NewProblem("put the directive that rewrites the path, such as try_files, into a block `handle { … }` with the rest of the site",
-			"the path of %s is rewritten to %s before %s: %s", r.URL, r.Path, name, response(r))
+			"the path of %s is rewritten to %s before %s: %s", r.Name, r.Path, name, response(r))
 	case r.Responder != "":
 		return report.NewProblem("put "+name+" before it: in a route block, write it first; otherwise remove the option `order "+name+"`, or put both into the same handle block",
-			"%s responds to %s before %s", r.Responder, r.URL, name)
+			"%s responds to %s before %s", r.Responder, r.Name, name)
 	}
-	return report.NewProblem("correct the path of "+name+" or that of the blocks around it, so that all of them match", "no route leads from %s to %s: %s", r.URL, name, response(r))
+	return report.NewProblem("correct the path of "+name+" or that of the blocks around it, so that all of them match", "no route leads from %s to %s: %s", r.Name, name, response(r))
 }
 
 // response describes the response to a request that does not reach the directive.
@@ -155,12 +205,21 @@ func (t *target) orderRejection(p identity.Placeholders) *identity.Rejection {
 func (t *target) orderFix(rejection *identity.Rejection, r routecheck.Result) string {
 	name := t.directive.Service.Directive
 	switch {
+	case rejection == identity.ErrWrongUpstream && t.callsTrusted(r):
+		return "put forward_auth directly before " + name + ": with the other upstream between them, the directive cannot read the response of the auth server"
 	case rejection == identity.ErrWrongUpstream && len(r.AuthServers) > 0:
-		return "trust forward_auth " + r.AuthServers[len(r.AuthServers)-1]
+		return "trust forward_auth " + r.AuthServers[len(r.AuthServers)-1] + ", if that is the auth server"
 	case rejection == identity.ErrNoAuthentication:
-		return "put the authentication directive and " + name + " into the same block; if it has a line `order`, order it before " + name + "; in a route block, write it first"
+		return "put the authentication directive into the block of " + name + "; if there is a line `order`, order it before " + name + "; in a route block, write it first"
 	}
-	return "put forward_auth and " + name + " into the same block (in a route block, forward_auth first), or use the option auth_server of identity, which needs no forward_auth"
+	return "put forward_auth into the block of " + name + " (in a route block, before it), or use the option auth_server of identity, which needs no forward_auth"
+}
+
+// callsTrusted reports whether the auth server of the option trust forward_auth is called
+// before the directive.
+func (t *target) callsTrusted(r routecheck.Result) bool {
+	trust := t.directive.Common.Trust
+	return trust != nil && slices.Contains(r.AuthServers, trust.Upstream)
 }
 
 // redirecting are the presets of auth servers that respond to an unauthenticated request
@@ -173,7 +232,7 @@ func (t *target) unauthenticated(r routecheck.Result) (all []report.Entry) {
 	const consequence = "an app that is not signed in gets a login page instead of a token or an error that it understands"
 	fix := "let the endpoint respond with 401: use the option auth_server of identity, or exclude " + r.URL.Path + " from the rule that redirects"
 	if r.Unauthorized >= 300 && r.Unauthorized < 400 || r.Unauthorized == 200 {
-		all = append(all, report.NewWarning(fix, "if authentication fails, %s responds with status %d: %s", r.URL, r.Unauthorized, consequence))
+		all = append(all, report.NewWarning(fix, "if authentication fails, %s responds with status %d: %s", r.Name, r.Unauthorized, consequence))
 	}
 	if r.Redirected < 300 || r.Redirected >= 400 || all != nil {
 		return all
@@ -186,7 +245,7 @@ func (t *target) unauthenticated(r routecheck.Result) (all []report.Entry) {
 	case redirects:
 		all = append(all, report.NewWarning(fix, "%s redirects unauthenticated requests, and Caddy passes that on: %s", preset, consequence))
 	case !known:
-		all = append(all, report.NewSkipped("not checked: whether %s responds with 401 or with a redirect; try `caddy huma probe https://%s`", fmt.Sprint(strings.Join(r.AuthServers, ", ")), r.URL))
+		all = append(all, report.NewSkipped("not checked: whether %s responds with 401 or with a redirect; try `caddy huma probe https://%s`", strings.Join(r.AuthServers, ", "), r.Name))
 	}
 	return all
 }

@@ -1,8 +1,10 @@
 package routecheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 // The modules that replace parts of the config. They exist in the process of the command
@@ -20,6 +23,7 @@ import (
 // documentation on Caddy's website does not list them.
 const (
 	handlerID   = "http.handlers." + stubName
+	matcherID   = "http.matchers." + stubName
 	transportID = "http.reverse_proxy.transport." + stubName
 	stubName    = "caddy_huma_check"
 )
@@ -28,6 +32,7 @@ const (
 var register = sync.OnceFunc(func() {
 	add := caddy.RegisterModule
 	add(new(stubHandler))
+	add(new(stubMatcher))
 	add(new(stubTransport))
 })
 
@@ -62,7 +67,7 @@ func (h *stubHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cad
 		t.reach(h.ID, r)
 		return nil
 	case roleResponder:
-		t.respond(h.Name)
+		w.Header().Set(responderHeader, h.Name)
 		w.WriteHeader(http.StatusOK)
 		_, err := io.WriteString(w, "ok")
 		return err
@@ -95,13 +100,17 @@ func (*stubTransport) CaddyModule() caddy.ModuleInfo {
 // RoundTrip implements http.RoundTripper.
 func (s *stubTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t := traceOf(r.Context())
+	upstream := r.URL.Host
+	if d, ok := reverseproxy.GetDialInfo(r.Context()); ok && d.Upstream != nil {
+		upstream = d.Upstream.Dial // as in the config
+	}
 	status, header := http.StatusOK, make(http.Header)
+	header.Set(responderHeader, "reverse_proxy to "+upstream)
 	if !s.Auth {
-		t.respond("reverse_proxy to " + r.URL.Host)
-		t.proxied = append(t.proxied, r.URL.Host)
+		t.proxied = append(t.proxied, upstream)
 	} else {
 		t.authCalled = true
-		t.authServers = append(t.authServers, r.URL.Host)
+		t.authServers = append(t.authServers, upstream)
 		switch t.auth {
 		case unauthorized:
 			status = http.StatusUnauthorized
@@ -116,14 +125,18 @@ func (s *stubTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// fallbackFiles is the file system of the matcher file (try_files): every name exists
-// except those that contain the last element of the requested path, because a token
-// endpoint is not a file.
+// responderHeader is the header of a response that names the handler it comes from.
+const responderHeader = "Caddy-Huma-Check-Responder"
+
+// fallbackFiles is the file system of the matchers whose result is the new path of the
+// request, as in try_files: every name exists except those of the requested path itself,
+// with or without an extension, because a token endpoint is not a file.
 type fallbackFiles struct{ requested string }
 
 // Open implements fs.FS.
 func (f *fallbackFiles) Open(name string) (fs.File, error) {
-	if base := path.Base(f.requested); base != "/" && base != "." && strings.Contains(name, base) {
+	last := "/" + path.Base(f.requested)
+	if _, rest, found := strings.Cut("/"+name, last); found && last != "//" && (rest == "" || rest[0] == '/' || rest[0] == '.') {
 		return nil, fs.ErrNotExist
 	}
 	return file{path.Base(name)}, nil
@@ -146,6 +159,38 @@ func (fileInfo) ModTime() time.Time { return time.Time{} }
 func (fileInfo) IsDir() bool        { return false }
 func (fileInfo) Sys() any           { return nil }
 
+// recorder records the status of a response and the path of the request then.
+type recorder struct {
+	header  http.Header
+	request *http.Request
+	status  int
+	path    string
+}
+
+// Header implements http.ResponseWriter.
+func (w *recorder) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status, w.path = status, w.request.URL.Path
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (w *recorder) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return len(b), nil
+}
+
+// responder returns the handler that wrote the response, or "" if no handler did.
+func (w *recorder) responder() string {
+	if w.status == 0 {
+		return ""
+	}
+	return cmp.Or(w.header.Get(responderHeader), fmt.Sprintf("a respond, redir or error with status %d", w.status))
+}
+
 // traceKey is the context key of the trace of a request.
 type traceKey struct{}
 
@@ -154,7 +199,9 @@ func traceOf(ctx context.Context) *trace { return ctx.Value(traceKey{}).(*trace)
 
 // Interface guards
 var (
-	_ caddyhttp.MiddlewareHandler = (*stubHandler)(nil)
-	_ http.RoundTripper           = (*stubTransport)(nil)
-	_ fs.FS                       = (*fallbackFiles)(nil)
+	_ caddyhttp.MiddlewareHandler       = (*stubHandler)(nil)
+	_ caddyhttp.RequestMatcherWithError = (*stubMatcher)(nil)
+	_ caddy.Provisioner                 = (*stubMatcher)(nil)
+	_ http.RoundTripper                 = (*stubTransport)(nil)
+	_ fs.FS                             = (*fallbackFiles)(nil)
 )

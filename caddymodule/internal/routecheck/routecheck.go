@@ -6,20 +6,18 @@
 package routecheck
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routes"
 )
 
 // authResult is how authentication in front of the directives treats a request.
@@ -33,12 +31,15 @@ const (
 
 // trace is what happened to one request.
 type trace struct {
-	auth authResult
+	auth       authResult
+	conditions conditions
+	around     []int // numbers of the routes around the directive
 
 	reached     []arrival // the token directives that got the request
 	responder   string    // the handler that responded, if it is not a token directive
 	path        string    // the path of the request when a handler responded, or at the end
 	status      int       // of the response; 0: no handler responded
+	assumed     bool      // the result of a matcher was assumed
 	authCalled  bool      // an auth server or Caddy's authentication ran
 	authServers []string  // addresses of the auth servers that were called
 	proxied     []string  // addresses of the applications that were called
@@ -58,12 +59,6 @@ func (t *trace) reach(directive int, r *http.Request) {
 	t.reached = append(t.reached, arrival{directive, snapshot(repl)})
 }
 
-func (t *trace) respond(handler string) {
-	if t.responder == "" {
-		t.responder = handler
-	}
-}
-
 // snapshot returns the placeholders of the authentication as they are now.
 func snapshot(repl *caddy.Replacer) identity.Placeholders {
 	m := make(identity.PlaceholderMap)
@@ -75,15 +70,10 @@ func snapshot(repl *caddy.Replacer) identity.Placeholders {
 	return m
 }
 
-// Site is the routes of a config, ready for requests.
+// Site is the routes of a config, ready for requests. It is not safe for concurrent use.
 type Site struct {
-	variants []variant
-	hidden   []int
-}
-
-// variant is the routes with the matchers changed by conditions.
-type variant struct {
-	app   *caddyhttp.App
+	*stub
+	http  *caddyhttp.App
 	files *fallbackFiles
 }
 
@@ -95,210 +85,73 @@ func Load(app map[string]any, names []string) (site *Site, cancel func(), err er
 	// A config replaces the logger of the process. The command's own messages must not be
 	// lost with those of the routes.
 	defer func() { _, _ = caddy.ProvisionContext(new(caddy.Config)) }()
-	site = new(Site)
-	var cancels []func()
-	cancel = func() {
-		for _, f := range cancels {
-			f()
-		}
+	cancel = func() {}
+	s, err := newStub(app, names)
+	if err != nil {
+		return nil, cancel, err
 	}
-	for _, c := range []conditions{asWritten, alwaysMatch, neverMatch} {
-		var text json.RawMessage
-		if text, site.hidden, err = stubApp(app, names, c); err != nil {
-			return nil, cancel, err
-		}
-		v, f, err := provision(text)
-		cancels = append(cancels, f)
-		if err != nil {
-			return nil, cancel, err
-		}
-		site.variants = append(site.variants, v)
+	text, err := json.Marshal(s.app)
+	if err != nil {
+		return nil, cancel, err
 	}
-	return site, cancel, nil
-}
-
-// provision provisions an app in a config of its own, which logs nothing.
-func provision(app json.RawMessage) (v variant, cancel func(), err error) {
 	base, err := caddy.ProvisionContext(&caddy.Config{
-		AppsRaw: caddy.ModuleMap{"http": app},
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "FATAL"}}}},
 	})
 	if err != nil {
-		return v, func() {}, err
+		return nil, cancel, err
 	}
+	// Only this context can be canceled, so the app must not be in the config above.
 	ctx, cancelContext := caddy.NewContext(base)
 	cancel = func() { cancelContext() }
-	loaded, err := ctx.App("http")
+	loaded, err := loadApp(ctx, text)
 	if err != nil {
-		return v, cancel, err
+		return nil, cancel, err
 	}
-	v = variant{loaded.(*caddyhttp.App), new(fallbackFiles)}
-	ctx.FileSystems().Register(stubName, v.files)
-	return v, cancel, nil
+	site = &Site{s, loaded, new(fallbackFiles)}
+	ctx.FileSystems().Register(stubName, site.files)
+	return site, cancel, nil
 }
 
-// request sends a GET through the routes of a server.
-func (v variant) request(server, host, path string, auth authResult) *trace {
-	t := &trace{auth: auth}
+// loadApp loads an HTTP app. Caddy panics at some invalid configs, such as an upstream
+// that is null.
+func loadApp(ctx caddy.Context, config json.RawMessage) (app *caddyhttp.App, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	loaded, err := ctx.LoadModuleByID("http", config)
+	if err != nil {
+		return nil, err
+	}
+	return loaded.(*caddyhttp.App), nil
+}
+
+// request sends a GET through the routes of a server and records what happens in t. t says
+// how the matchers and the authentication behave.
+func (s *Site) request(server string, u URL, t *trace) {
 	ctx := context.WithValue(context.Background(), traceKey{}, t)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+path, nil)
+	host := u.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+u.Path, http.NoBody)
 	if err != nil {
 		t.err = err
-		return t
+		return
 	}
-	r.RequestURI, r.RemoteAddr, r.TLS = path, "192.0.2.1:4711", &tls.ConnectionState{HandshakeComplete: true, ServerName: host}
+	r.RequestURI, r.RemoteAddr, r.TLS = u.Path, "192.0.2.1:4711", &tls.ConnectionState{HandshakeComplete: true, ServerName: u.Host}
 	r.Header.Set("Accept", "*/*")
-	v.files.requested = path
-	w := &recorder{header: make(http.Header)}
+	s.files.requested = u.Path
+	w := &recorder{header: make(http.Header), request: r}
 	defer func() {
-		t.status = w.status
-		if t.path == "" {
-			t.path = r.URL.Path
-		}
-		p := recover()
-		if err, ok := p.(error); p != nil && !(ok && errors.Is(err, http.ErrAbortHandler)) { // `abort` panics, too
+		t.status, t.path, t.responder = w.status, cmp.Or(w.path, r.URL.Path), w.responder()
+		switch p := recover(); {
+		case p == http.ErrAbortHandler:
+			t.responder = "abort"
+		case p != nil:
 			t.err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	v.app.Servers[server].ServeHTTP(w, r)
-	return t
-}
-
-// recorder records the status of a response.
-type recorder struct {
-	header http.Header
-	status int
-}
-
-// Header implements http.ResponseWriter.
-func (w *recorder) Header() http.Header { return w.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status = status
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (w *recorder) Write(b []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return len(b), nil
-}
-
-// URL is where a request is sent.
-type URL struct{ Host, Path string }
-
-// String returns the URL without its scheme.
-func (u URL) String() string { return u.Host + u.Path }
-
-// Result is the result of the requests to a directive at one URL.
-type Result struct {
-	URL URL
-
-	// Skipped is why the directive was not checked. Empty: it was.
-	Skipped string
-
-	// Reached is true if a request reaches the directive: as the config is written, or
-	// with other results of the matchers that depend on more than host and path.
-	Reached bool
-	// Other is the number of the token directive that gets the request instead, or -1.
-	Other int
-	// Responder is the handler that responds instead, or empty.
-	Responder string
-	// Path is the path of the request at the end, after rewrites.
-	Path string
-
-	// AuthServers are the addresses of the auth servers that were called before the
-	// directive.
-	AuthServers []string
-	// Placeholders are those in identity.OrderPlaceholders, at the directive.
-	Placeholders identity.Placeholders
-	// NotInvoked is true if the directive is in a named route that is never invoked.
-	NotInvoked bool
-
-	// Caches are the caches of responses that the request passes.
-	Caches []string
-	// Unknown are the third-party handlers that the request passes. They are assumed to
-	// call the next handler.
-	Unknown []string
-
-	// Unauthorized and Redirected are the status of the response if the authentication
-	// in front responds to the request with 401, or with a redirect. 0: there is none,
-	// or no handler responds.
-	Unauthorized, Redirected int
-}
-
-// Check sends requests to each URL at which a directive stands. number is the number of
-// the directive, p its place.
-func (s *Site) Check(app map[string]any, number int, p routes.Place, defaultPath string) []Result {
-	if slices.Contains(s.hidden, number) {
-		return []Result{{Skipped: "the directive is in the routes of a third-party handler"}}
-	}
-	if p.Errors {
-		return []Result{{Skipped: "the directive is in handle_errors"}}
-	}
-	places := []routes.Place{p}
-	if p.Named != "" {
-		if places = invokers(app, p); places == nil {
-			return []Result{{Other: -1, NotInvoked: true}}
-		}
-	}
-	var all []Result
-	for _, p := range places {
-		for _, t := range targets(p, defaultPath) {
-			all = append(all, s.checkTarget(number, p.Server, t))
-		}
-	}
-	return all
-}
-
-// checkTarget sends requests to the URL of a target, or, if the directive is not reached
-// there, to one that has the paths of the routes around it in front: handle_path removes
-// them.
-func (s *Site) checkTarget(number int, server string, t target) Result {
-	if strings.Contains(t.Host+t.Path, "{") {
-		return Result{URL: t.URL, Other: -1, Skipped: "the host or the path contains a placeholder"}
-	}
-	r := s.check(number, server, t.URL)
-	if r.Reached || t.prefix == "" {
-		return r
-	}
-	if p := s.check(number, server, URL{t.Host, t.prefix + t.Path}); p.Reached {
-		return p
-	}
-	return r
-}
-
-func (s *Site) check(number int, server string, u URL) Result {
-	var first *trace
-	for _, v := range s.variants {
-		t := v.request(server, u.Host, u.Path, signedIn)
-		if first == nil {
-			first = t
-		}
-		i := slices.IndexFunc(t.reached, func(a arrival) bool { return a.directive == number })
-		if i < 0 {
-			continue
-		}
-		r := Result{
-			URL: u, Reached: true, AuthServers: t.authServers, Placeholders: t.reached[i].placeholders,
-			Caches: t.caches, Unknown: t.unknown,
-		}
-		if t.authCalled {
-			r.Unauthorized = v.request(server, u.Host, u.Path, unauthorized).status
-			r.Redirected = v.request(server, u.Host, u.Path, redirected).status
-		}
-		return r
-	}
-	r := Result{URL: u, Other: -1, Responder: first.responder, Path: first.path, Unknown: first.unknown, Caches: first.caches}
-	switch {
-	case first.err != nil:
-		r.Skipped = first.err.Error()
-	case len(first.reached) > 0:
-		r.Other = first.reached[0].directive
-	case r.Responder == "" && first.status != 0:
-		r.Responder = fmt.Sprintf("a handler with status %d", first.status)
-	}
-	return r
+	s.http.Servers[server].ServeHTTP(w, r)
 }

@@ -1,30 +1,14 @@
 package routecheck
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
-	"strings"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routes"
 )
-
-// conditions says how the matchers behave whose result depends on more than the host and
-// the path of a request, such as header or remote_ip.
-type conditions int
-
-const (
-	asWritten   conditions = iota // for a GET without special headers from a public address
-	alwaysMatch                   // they are removed
-	neverMatch                    // their routes are removed
-)
-
-// unconditional are the matchers that depend on the host and the path only, or on files.
-var unconditional = []string{"host", "path", "path_regexp", "file", "not", "vars", "vars_regexp"}
 
 // kept are the handlers of Caddy that run as they are.
 var kept = []string{
@@ -47,54 +31,106 @@ var serverFields = []string{"listen", "routes", "errors", "named_routes"}
 // changed.
 const idKey = "@id"
 
-// stubApp returns a copy of the HTTP app in which nothing listens, calls a service or
-// reads a file. names are the names of the token directives, which are numbered in the
-// order of routes.WalkJSON. hidden are the numbers of those that are in the routes of
-// third-party handlers, which are removed.
-func stubApp(app map[string]any, names []string, c conditions) (text json.RawMessage, hidden []int, err error) {
-	if text, err = json.Marshal(app); err != nil {
-		return nil, nil, err
-	}
-	var stub map[string]any
-	if err := json.Unmarshal(text, &stub); err != nil {
-		return nil, nil, err
-	}
-	isDirective := func(handler map[string]any) bool {
-		name, _ := handler["handler"].(string)
-		return slices.Contains(names, name)
-	}
-	id := 0
-	err = routes.WalkJSON(stub, func(_ routes.Place, handler map[string]any) {
-		if isDirective(handler) {
-			handler[idKey] = float64(id)
-			id++
-		}
-	})
+// invokeKey is the same for the index of an invocation.
+const invokeKey = "@invoke"
+
+// stub is a copy of an HTTP app in which nothing listens, calls a service or reads a file.
+type stub struct {
+	app    map[string]any
+	names  []string // of the token directives
+	hidden []int    // numbers of the directives in the routes of third-party handlers, which are removed
+
+	routes      int           // number of the routes so far
+	around      map[int][]int // numbers of the routes around each directive
+	invocations []invocation  // in the order of routes.WalkJSON
+	proxies     []proxy       // likewise
+}
+
+// invocation is a handler invoke.
+type invocation struct {
+	place  routes.Place
+	name   string // of the named route
+	around []int  // numbers of the routes around it
+}
+
+// proxy is a reverse_proxy that is no auth server.
+type proxy struct {
+	place routes.Place
+	dial  []string // addresses of its upstreams
+}
+
+// newStub returns the stub of an app. The directives are numbered in the order of
+// routes.WalkJSON.
+func newStub(app map[string]any, names []string) (*stub, error) {
+	s := &stub{names: names, around: make(map[int][]int)}
+	text, err := json.Marshal(app)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	servers, _ := stub["servers"].(map[string]any)
-	for _, server := range servers {
-		server, _ := server.(map[string]any)
+	// The placeholders {file.*} would read files.
+	if err := json.Unmarshal(bytes.ReplaceAll(text, []byte("{file."), []byte("{"+stubName+".file.")), &s.app); err != nil {
+		return nil, err
+	}
+	if err := s.index(); err != nil {
+		return nil, err
+	}
+	servers, _ := s.app["servers"].(map[string]any)
+	for name, server := range servers {
+		server, ok := server.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("server %s is not an object", name)
+		}
 		maps.DeleteFunc(server, func(key string, _ any) bool { return !slices.Contains(serverFields, key) })
 		server["automatic_https"] = map[string]any{"disable": true}
-		replaceMatchers(server, c)
+		s.replaceMatchers(server, nil)
 	}
-	maps.DeleteFunc(stub, func(key string, _ any) bool {
+	maps.DeleteFunc(s.app, func(key string, _ any) bool {
 		return !slices.Contains([]string{"servers", "http_port", "https_port"}, key)
 	})
-	err = routes.WalkJSON(stub, func(_ routes.Place, handler map[string]any) {
-		if isDirective(handler) {
+	err = routes.WalkJSON(s.app, func(_ routes.Place, handler map[string]any) {
+		if s.isDirective(handler) {
 			replaceHandler(handler, roleDirective)
 			return
 		}
-		hidden = append(hidden, stubHandlerOf(handler)...)
+		s.hidden = append(s.hidden, stubHandlerOf(handler)...)
 	})
-	if err != nil {
-		return nil, nil, err
+	return s, err
+}
+
+func (s *stub) isDirective(handler map[string]any) bool {
+	name, _ := handler["handler"].(string)
+	return slices.Contains(s.names, name)
+}
+
+// index numbers the directives and the invocations, and lists the invocations and the
+// proxies.
+func (s *stub) index() error {
+	directives := 0
+	return routes.WalkJSON(s.app, func(p routes.Place, handler map[string]any) {
+		switch {
+		case s.isDirective(handler):
+			handler[idKey] = float64(directives)
+			directives++
+		case handler["handler"] == "invoke":
+			name, _ := handler["name"].(string)
+			handler[invokeKey] = float64(len(s.invocations))
+			s.invocations = append(s.invocations, invocation{place: p, name: name})
+		case handler["handler"] == "reverse_proxy" && !isAuthServer(handler):
+			s.proxies = append(s.proxies, proxy{p, upstreams(handler)})
+		}
+	})
+}
+
+// upstreams returns the addresses of the upstreams of a reverse_proxy.
+func upstreams(handler map[string]any) (dial []string) {
+	list, _ := handler["upstreams"].([]any)
+	for _, u := range list {
+		u, _ := u.(map[string]any)
+		if text, ok := u["dial"].(string); ok {
+			dial = append(dial, text)
+		}
 	}
-	text, err = json.Marshal(stub)
-	return text, hidden, err
+	return dial
 }
 
 // stubHandlerOf replaces a handler that must not run in the command. It returns the
@@ -106,6 +142,7 @@ func stubHandlerOf(handler map[string]any) (hidden []int) {
 	case name == "reverse_proxy":
 		stubProxy(handler)
 	case slices.Contains(kept, name):
+		delete(handler, invokeKey)
 	case known:
 		replaceHandler(handler, role)
 	default:
@@ -147,120 +184,33 @@ func replaceHandler(handler map[string]any, role string) {
 	}
 }
 
+// DynamicUpstreams replaces the address of dynamic upstreams.
+const DynamicUpstreams = "dynamic-upstreams:80"
+
 // stubProxy replaces what a reverse_proxy connects to.
 func stubProxy(handler map[string]any) {
-	for _, key := range []string{"health_checks", "load_balancing", "circuit_breaker", "stream_timeout"} {
+	for _, key := range []string{"health_checks", "circuit_breaker", "stream_timeout"} {
 		delete(handler, key)
 	}
+	handler["load_balancing"] = map[string]any{"selection_policy": map[string]any{"policy": "first"}}
 	if handler["dynamic_upstreams"] != nil {
 		delete(handler, "dynamic_upstreams")
-		handler["upstreams"] = []any{map[string]any{"dial": "dynamic-upstreams:80"}}
+		handler["upstreams"] = []any{map[string]any{"dial": DynamicUpstreams}}
 	}
 	handler["transport"] = map[string]any{"protocol": stubName, "auth": isAuthServer(handler)}
 }
 
-// isAuthServer reports whether a reverse_proxy continues with the routes of the site
-// after a 2xx response, as forward_auth does.
+// isAuthServer reports whether a reverse_proxy continues with routes of the config after a
+// 2xx response, as forward_auth does.
 func isAuthServer(proxy map[string]any) bool {
 	responses, _ := proxy["handle_response"].([]any)
-	for _, r := range responses {
-		r, _ := r.(map[string]any)
-		match, _ := r["match"].(map[string]any)
+	return slices.ContainsFunc(responses, func(r any) bool {
+		response, _ := r.(map[string]any)
+		match, _ := response["match"].(map[string]any)
 		codes, _ := match["status_code"].([]any)
-		for _, code := range codes {
-			if n, ok := code.(float64); ok && (n == 2 || n >= 200 && n < 300) && !responds(r) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// responds reports whether a handle_response writes a response instead of continuing.
-func responds(response map[string]any) bool {
-	text := fmt.Sprint(response)
-	return strings.Contains(text, "handler:copy_response ") || strings.Contains(text, "handler:copy_response]") || strings.Contains(text, "handler:static_response")
-}
-
-// replaceMatchers changes the matchers in v, a part of the config, that must not run in
-// the command.
-func replaceMatchers(v any, c conditions) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			replaceMatchers(e, c)
-		}
-	case map[string]any:
-		if sets, ok := v["match"].([]any); ok && v["handler"] == nil {
-			v["match"] = matcherSets(sets, c)
-			if len(sets) > 0 && len(v["match"].([]any)) == 0 {
-				v["handle"] = []any{} // no set can match
-				delete(v, "match")
-			}
-		}
-		for _, e := range v {
-			replaceMatchers(e, c)
-		}
-	}
-}
-
-// matcherSets returns the matcher sets of a route with the conditions applied.
-func matcherSets(sets []any, c conditions) []any {
-	all := []any{}
-	for _, set := range sets {
-		set, ok := set.(map[string]any)
-		if !ok {
-			continue
-		}
-		possible := true
-		for name := range maps.Clone(set) {
-			conditional := !slices.Contains(unconditional, name)
-			switch {
-			case name == "file":
-				if file, ok := set["file"].(map[string]any); ok {
-					file["fs"] = stubName
-				}
-			case name == "not":
-				if inner, ok := set["not"].([]any); ok && isConditional(inner) && c != asWritten {
-					delete(set, "not")
-					possible = possible && c == alwaysMatch
-				}
-			case conditional && (c == alwaysMatch || !isCaddys("http.matchers."+name)):
-				delete(set, name)
-			case conditional && c == neverMatch:
-				possible = false
-			}
-		}
-		if possible {
-			all = append(all, set)
-		}
-	}
-	return all
-}
-
-// isConditional reports whether one of the matcher sets has a matcher that is not in
-// unconditional.
-func isConditional(sets []any) bool {
-	return slices.ContainsFunc(sets, func(set any) bool {
-		matchers, _ := set.(map[string]any)
-		for name := range matchers {
-			if !slices.Contains(unconditional, name) {
-				return true
-			}
-		}
-		return false
+		return match == nil || slices.ContainsFunc(codes, func(code any) bool {
+			n, ok := code.(float64)
+			return ok && (n == 2 || n >= 200 && n < 300)
+		})
 	})
-}
-
-// isCaddys reports whether a module is one of Caddy's own.
-func isCaddys(id string) bool {
-	info, err := caddy.GetModule(id)
-	if err != nil {
-		return false
-	}
-	t := reflect.TypeOf(info.New())
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return strings.HasPrefix(t.PkgPath(), "github.com/caddyserver/caddy/v2/")
 }

@@ -73,6 +73,7 @@ func (w jsonWalker) walk(p Place, v any) {
 			}
 			member := p
 			member.Errors = p.Errors || key == "errors"
+			member.Reply = p.Reply || key == "handle_response"
 			w.walk(member, v[key])
 		}
 	}

@@ -20,6 +20,7 @@ type Place struct {
 	Paths  []string // of the path matcher, in lower case; nil matches every path
 	Around []string // of the path matchers around that of Paths, the first of each, outermost first
 	Errors bool     // in the error routes (handle_errors)
+	Reply  bool     // in routes for the response of an upstream or handler (handle_response)
 	Listen string   // the server's first listener address
 
 	port string // of the site's address; empty for the default ports of HTTP and HTTPS

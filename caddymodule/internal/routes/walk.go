@@ -63,6 +63,7 @@ func (w walker) handler(p Place, h caddyhttp.MiddlewareHandler) {
 }
 
 func (w walker) responses(p Place, list []caddyhttp.ResponseHandler) {
+	p.Reply = true
 	for _, r := range list {
 		w.routes(p, r.Routes)
 	}
