@@ -80,12 +80,13 @@ func (h *HumanAPIToken) RefreshTokenUser(id string, p *option.Errors) refreshtok
 }
 
 // startRefreshTokens makes the storage of the config that of refreshTokens when the config
-// has started.
+// has started. It does nothing for a handler that saves no refresh tokens, except for the
+// metrics.
 func (h *HumanAPIToken) startRefreshTokens(ctx caddy.Context) error {
+	metrics.StartRefreshTokens()
 	if h.refreshKeys == nil {
 		return nil
 	}
-	metrics.StartRefreshTokens()
 	return lifecycle.OnStarted(ctx, func() { refreshTokens.SetStorage(ctx.Storage()) })
 }
 

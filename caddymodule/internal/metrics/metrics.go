@@ -204,8 +204,8 @@ func CountRejection(err error) {
 	}
 }
 
-// refreshTokens creates the series of the refresh tokens when the first one is counted or
-// a config has the option refresh_tokens.
+// refreshTokens creates the series of the refresh tokens with its first call, when a config
+// has human_api_token.
 var refreshTokens = sync.OnceValue(func() map[refreshTokenResult]prometheus.Counter {
 	return series[refreshTokenResult](refreshCounts, refreshTokenLabel)
 })

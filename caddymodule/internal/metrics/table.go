@@ -99,10 +99,10 @@ var (
 	signUpResultLabel = newLabel("result",
 		login.SignUpCreated, login.SignUpExists, login.SignUpRefused, login.SignUpUnclear,
 		login.SignUpFailed, login.SignUpLimited)
-	layerLabel       = newLabel("layer", LayerMemory, layerRedis)
-	cacheResultLabel = newLabel("result", cacheHit, cacheMiss, cacheUnreadable, cacheWritten, cacheError, cacheDown)
+	layerLabel        = newLabel("layer", LayerMemory, layerRedis)
+	cacheResultLabel  = newLabel("result", cacheHit, cacheMiss, cacheUnreadable, cacheWritten, cacheError, cacheDown)
 	refreshTokenLabel = newLabel("result", refreshTokenSaved, refreshTokenFailed, refreshTokenDropped)
-	reasonLabel      = newLabel("reason",
+	reasonLabel       = newLabel("reason",
 		identity.ReasonMissing, identity.ReasonAmbiguous, identity.ReasonInvalid, identity.ReasonUntrusted,
 		identity.ReasonEmailUnverified, identity.ReasonDomainNotAllowed, identity.ReasonForbidden, identity.ReasonUnavailable)
 

@@ -178,8 +178,8 @@ func (k Keys) Reseal(ctx context.Context, storage certmagic.Storage) (done Resea
 		return done, err
 	}
 	for _, name := range names {
-		if info, err := storage.Stat(ctx, name); err != nil || !info.IsTerminal {
-			continue // deleted since, or a directory
+		if !isObject(name) {
+			continue // a directory, or a temporary file of a write that was interrupted
 		}
 		switch r, current, err := k.load(ctx, storage, name); {
 		case errors.Is(err, fs.ErrNotExist):
@@ -197,6 +197,12 @@ func (k Keys) Reseal(ctx context.Context, storage certmagic.Storage) (done Resea
 		}
 	}
 	return done, nil
+}
+
+// isObject reports whether a name is one that objectName returns.
+func isObject(name string) bool {
+	b, err := hex.DecodeString(path.Base(name))
+	return err == nil && len(b) == sha256.Size
 }
 
 // move replaces an object by one that the first key has encrypted, unless there is a newer
