@@ -93,6 +93,8 @@ var humanAPIToken = &tokenDirective{
 		"client_id":     {line: "client_id hapi1"},
 		"client_secret": {line: "client_secret {env.HUMAN_API_SECRET}"},
 		"extra_scopes":  {line: "extra_scopes one two", list: true},
+
+		"refresh_tokens": {line: "refresh_tokens storage", block: "encryption_keys {env.KEY}"},
 	},
 	good: map[string]string{
 		"client_id":     "client_id hapi1",

@@ -79,6 +79,7 @@ const everyHumanAPIField = `{
 	"client_id": "hapi1",
 	"client_secret": "{env.HUMA_TEST_SECRET}",
 	"extra_scopes": ["one", "{env.HUMA_TEST_SECRET}"],
+	"refresh_tokens": {"encryption_keys": ["AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="]},
 	"identity": {
 		"preset": "oauth2_proxy",
 		"email": "X-User-Email",

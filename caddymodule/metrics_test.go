@@ -241,6 +241,7 @@ var labelValues = map[string]map[string][]string{
 	"registrations_total":                  {"provider": {"huma"}, "result": {"created", "exists", "refused", "unclear", "failed", "limited"}},
 	"breaker_open":                         {"provider": bothNames},
 	"identity_rejections_total":            {"reason": {"identity_missing", "identity_ambiguous", "identity_invalid", "identity_untrusted", "email_unverified", "domain_not_allowed", "identity_forbidden", "identity_unavailable"}},
+	"refresh_tokens_total":                 {"result": {"saved", "error", "dropped"}},
 	"credentials_loaded_timestamp_seconds": {"provider": bothNames},
 }
 

@@ -31,7 +31,7 @@ func TestEverythingIsDocumented(t *testing.T) {
 	wants("../README.md", "", "", slices.Concat(huma, human, shared)...)
 	wants("../docs/redis.md", "`", "", shared...)
 	wants("humatoken/caddyfile.go", "    ", " ", slices.Concat(huma, shared)...)
-	wants("humanapitoken/humanapitoken.go", "    ", " ", "api", "client_id", "client_secret", "extra_scopes")
+	wants("humanapitoken/humanapitoken.go", "    ", " ", "api", "client_id", "client_secret", "extra_scopes", "refresh_tokens")
 
 	for code := range problem.Table { // the type of a problem is a link into the README
 		wants("../README.md", "\n#### ", "\n", string(code))

@@ -4,6 +4,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/refreshtoken"
 )
 
 // HumanAPIToken is an HTTP handler that responds with tokens of Human API Connect.
@@ -50,8 +51,12 @@ type HumanAPIToken struct {
 	// requested with other scopes is not used. Default: none.
 	ExtraScopes []string `json:"extra_scopes,omitempty"`
 
+	// Where the refresh tokens of Human API are saved. Default: nowhere.
+	RefreshTokens *RefreshTokens `json:"refresh_tokens,omitempty"`
+
 	config.Common
 
-	endpoint endpoint.Endpoint
-	hints    connect.Hints
+	endpoint    endpoint.Endpoint
+	hints       connect.Hints
+	refreshKeys refreshtoken.Keys // nil: refresh tokens are dropped
 }

@@ -65,12 +65,15 @@ func (*HumanAPIToken) CaddyModule() caddy.ModuleInfo {
 //	    client_id     <id>
 //	    client_secret <secret>
 //	    extra_scopes  <scope...>
+//	    refresh_tokens storage {
+//	        encryption_keys <key...>
+//	    }
 //
 //	    # identity of the user; cache, limits and errors
 //	    ...           as in huma_token
 //	}
 //
-// These four options may not be repeated.
+// These options may not be repeated.
 func (h *HumanAPIToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return config.Unmarshal(d, h.serviceOptions(), &h.Common)
 }
@@ -83,6 +86,8 @@ func (h *HumanAPIToken) serviceOptions() option.Options {
 		"client_id":     h.parseClientID,
 		"client_secret": option.Secret(&h.ClientSecret),
 		"extra_scopes":  option.List(&h.ExtraScopes),
+
+		"refresh_tokens": h.parseRefreshTokens,
 	}
 }
 
@@ -108,6 +113,7 @@ func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
 	var p option.Errors
 	s := h.readSettings(&p)
 	limits := h.endpoint.Load(ctx, defaultTTL, &p)
+	h.refreshKeys = h.ReadRefreshTokenKeys(&p)
 	transport := account.NewTransport(account.TLSFiles{}, limits.MaxConcurrent, &p)
 	if err := p.Err(); err != nil {
 		return err
@@ -119,6 +125,9 @@ func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
 	if h.endpoint.Policy.Cache != nil {
 		h.hints.Store = h.endpoint.Account.Hints.Limit(limits.MaxEntries)
 	}
+	if err := h.startRefreshTokens(ctx); err != nil {
+		return err
+	}
 	return h.endpoint.Start(ctx, s)
 }
 
@@ -128,7 +137,13 @@ func (h *HumanAPIToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ cadd
 }
 
 // Cleanup implements caddy.CleanerUpper.
-func (h *HumanAPIToken) Cleanup() error { return h.endpoint.Cleanup() }
+func (h *HumanAPIToken) Cleanup() error {
+	err := h.endpoint.Cleanup()
+	if h.RefreshTokens != nil && caddy.Exiting() {
+		refreshTokens.Drain()
+	}
+	return err
+}
 
 // SetDryRun configures the handler for a command that runs it without a server. Call
 // it before Provision.
@@ -203,6 +218,7 @@ func (s *settings) Fingerprint() string {
 func (s *settings) Tokens(users *userhash.Hasher, _ exchange.SignUpLocks) endpoint.TokenSource {
 	config := s.Config
 	config.HTTP, config.Do = s.h.endpoint.Transport(), s.h.endpoint.Do
+	config.OnRefreshToken = s.onRefreshToken()
 	return &tokenSource{
 		client: humanapi.New(config),
 		hints:  s.h.hints,

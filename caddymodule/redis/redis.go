@@ -8,10 +8,8 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +19,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/sealkeys"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
 )
 
@@ -124,7 +123,7 @@ func (r *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"master_name":           option.Text(&r.MasterName),
 		"cluster":               option.Bool(&r.Cluster),
 		"timeout":               option.Duration(&r.Timeout, minTimeout),
-		"encryption_keys":       r.parseKeys,
+		"encryption_keys":       sealkeys.Parse(&r.EncryptionKeys),
 	})(d)
 }
 
@@ -146,19 +145,6 @@ func (r *Redis) parseAddress(d *caddyfile.Dispenser) error {
 // contain a password.
 const notAddress = "value %d must be host:port, with a port from 1 to 65535; set credentials with the options username and password"
 
-// parseKeys reads the encryption keys. Its errors quote no key.
-func (r *Redis) parseKeys(d *caddyfile.Dispenser) error {
-	name := d.Val()
-	r.EncryptionKeys = d.RemainingArgs()
-	if len(r.EncryptionKeys) == 0 {
-		return option.Empty(d, name)
-	}
-	for _, key := range r.EncryptionKeys {
-		option.WarnLiteral(d, name, key)
-	}
-	return nil
-}
-
 // Provision evaluates the options. It does not connect to Redis.
 func (r *Redis) Provision(caddy.Context) error {
 	var p option.Errors
@@ -171,7 +157,7 @@ func (r *Redis) Provision(caddy.Context) error {
 		MasterName: p.Text("master_name", r.MasterName),
 		Cluster:    r.Cluster,
 		Timeout:    time.Duration(r.Timeout),
-		Keys:       r.readKeys(&p),
+		Keys:       sealkeys.Read(r.EncryptionKeys, &p),
 		TLS:        r.readTLS(&p),
 	}
 	r.check(&p)
@@ -208,33 +194,6 @@ func (r *Redis) check(p *option.Errors) {
 		p.Addf("username", "requires password")
 	}
 	p.MinDuration("timeout", r.Timeout, minTimeout)
-}
-
-// readKeys decodes the encryption keys. Its errors contain nothing of a key.
-func (r *Redis) readKeys(p *option.Errors) (keys []masked.String) {
-	if len(r.EncryptionKeys) == 0 {
-		p.Addf("encryption_keys", "is required: generate a key with `head -c 32 /dev/urandom | base64`, and set it as {env.NAME} or {file./path}")
-	}
-	for i, configured := range r.EncryptionKeys {
-		text := p.Secret("encryption_keys", configured)
-		if configured == "" {
-			p.Addf("encryption_keys", "key %d must not be empty", i+1)
-		}
-		if text.IsZero() {
-			continue // its error is in p already
-		}
-		key, err := base64.StdEncoding.DecodeString(text.Reveal())
-		switch {
-		case err != nil:
-			p.Addf("encryption_keys", "key %d is not valid base64", i+1)
-		case len(key) != rediscache.KeySize:
-			p.Addf("encryption_keys", "key %d must be base64 of %d bytes, not of %d bytes", i+1, rediscache.KeySize, len(key))
-		case slices.ContainsFunc(keys, masked.New(string(key)).Equal):
-			p.Addf("encryption_keys", "key %d is a duplicate", i+1)
-		}
-		keys = append(keys, masked.New(string(key)))
-	}
-	return keys
 }
 
 func (r *Redis) readTLS(p *option.Errors) *tls.Config {

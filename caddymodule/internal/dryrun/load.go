@@ -108,6 +108,9 @@ type Config struct {
 
 	// HTTP is the JSON config of the HTTP app.
 	HTTP map[string]any
+
+	// Storage is the JSON config of the storage. Empty: Caddy's default.
+	Storage json.RawMessage
 }
 
 // Load reads a config and returns its token directives. It returns an error if there are
@@ -118,14 +121,15 @@ func Load(s Source) (*Config, error) {
 		return nil, err
 	}
 	var config struct {
-		Apps struct {
+		Storage json.RawMessage `json:"storage"`
+		Apps    struct {
 			HTTP map[string]any `json:"http"`
 		} `json:"apps"`
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
-	c := &Config{HTTP: config.Apps.HTTP}
+	c := &Config{HTTP: config.Apps.HTTP, Storage: config.Storage}
 	if c.Directives, err = directives(c.HTTP); err != nil {
 		return nil, err
 	}

@@ -176,6 +176,11 @@ func (e *Endpoint) logAuthServerError(err error) {
 	e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "auth server request failed", zap.Error(err))
 }
 
+// LogRefreshTokenError logs that a refresh token was not saved.
+func (e *Endpoint) LogRefreshTokenError(err error) {
+	e.logSampled(zapcore.WarnLevel, "", exchangeLogInterval, "cannot save refresh token", zap.Error(err))
+}
+
 // userField returns a log field that identifies the user by a keyed hash.
 func (e *Endpoint) userField(user identity.User) zap.Field {
 	return zap.String("user", e.LogHasher.LogName(user))

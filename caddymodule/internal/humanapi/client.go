@@ -36,6 +36,10 @@ type Config struct {
 	// ExtraScopes are requested with each token. Empty: not sent.
 	ExtraScopes []string
 
+	// OnRefreshToken is called with the id_refresh_token of each response to a request for
+	// an id token. nil: refresh tokens are dropped.
+	OnRefreshToken func(user, token masked.String)
+
 	// HTTP is the transport; see wire.Post for its requirements. Responses are never
 	// decompressed. Default: http.DefaultTransport.
 	HTTP http.RoundTripper
@@ -80,7 +84,10 @@ func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Perso
 	}
 	body := c.body(t, u)
 
-	var token *exchange.Token
+	var (
+		token   *exchange.Token
+		refresh masked.String
+	)
 	err = c.cfg.Do(ctx, t.Op(), func(ctx context.Context) error {
 		sent := time.Now()
 		response, err := wire.Post(ctx, c.cfg.HTTP, wire.Call{
@@ -93,11 +100,14 @@ func (c *Client) Token(ctx context.Context, t connect.TokenType, u connect.Perso
 		if err != nil {
 			return err
 		}
-		token, err = members.read(t, response, sent)
+		token, refresh, err = members.read(t, response, sent)
 		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if !refresh.IsZero() && c.cfg.OnRefreshToken != nil {
+		c.cfg.OnRefreshToken(u.ID, refresh)
 	}
 	return token, nil
 }

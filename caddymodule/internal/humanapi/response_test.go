@@ -48,7 +48,8 @@ func read(typ connect.TokenType, body string) (*exchange.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.read(typ, []byte(body), time.Now())
+	token, _, err := m.read(typ, []byte(body), time.Now())
+	return token, err
 }
 
 func TestResponseMembers(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/connect"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/wire"
 )
 
@@ -53,16 +54,17 @@ func membersOf(t connect.TokenType) (members, error) {
 	return members{}, errors.New("unsupported token type")
 }
 
-// read parses the response to a request that was sent at the given time. It ignores the
-// id_refresh_token, so that no other part of the plugin can pass it on: none needs it.
-func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchange.Token, error) {
+// read parses the response to a request that was sent at the given time. The refresh token
+// (id_refresh_token) is not part of the token, so that it is never cached or passed on to
+// a client. It is zero if there is none.
+func (m members) read(t connect.TokenType, body []byte, sent time.Time) (_ *exchange.Token, refresh masked.String, _ error) {
 	response, reason := wire.Object(body)
 	if reason != "" {
-		return nil, &exchange.ResponseError{Op: t.Op(), Reason: reason}
+		return nil, refresh, &exchange.ResponseError{Op: t.Op(), Reason: reason}
 	}
 	token := wire.Text(response[m.token])
 	if token == "" {
-		return nil, &exchange.ResponseError{Op: t.Op(), Reason: "no token"}
+		return nil, refresh, &exchange.ResponseError{Op: t.Op(), Reason: "no token"}
 	}
 	b := exchange.NewToken(sent).
 		Text("token", token).
@@ -72,5 +74,8 @@ func (m members) read(t connect.TokenType, body []byte, sent time.Time) (*exchan
 	if id := wire.Text(response["human_id"]); id != "" {
 		b.Text("human_id", id)
 	}
-	return b.Token(), nil
+	if t == connect.IDToken {
+		refresh = masked.New(wire.Text(response["id_refresh_token"]))
+	}
+	return b.Token(), refresh, nil
 }

@@ -4,6 +4,7 @@ package metrics
 import (
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +12,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/refreshtoken"
 )
 
 // Each config has its own registry, which is dropped when the config is unloaded. The
@@ -24,6 +26,7 @@ var (
 	cacheCounts     = metricCache.counters()
 	signUpCounts    = metricSignUps.counters()
 	rejectionCounts = metricRejections.counters()
+	refreshCounts   = metricRefreshTokens.counters()
 )
 
 // buckets are the upper bounds of the histograms' buckets, in seconds: from the duration
@@ -42,7 +45,7 @@ var (
 // CredentialsLoaded, whose values it reads at each scrape.
 func New(state prometheus.Collector) *collectors {
 	return &collectors{
-		requestCounts, requestSeconds, callCounts, callSeconds, cacheCounts, signUpCounts, rejectionCounts, state,
+		requestCounts, requestSeconds, callCounts, callSeconds, cacheCounts, signUpCounts, rejectionCounts, refreshCounts, state,
 	}
 }
 
@@ -199,6 +202,28 @@ func CountRejection(err error) {
 	if rejected := (*identity.Rejection)(nil); errors.As(err, &rejected) {
 		rejections[rejected.Reason].Inc()
 	}
+}
+
+// refreshTokens creates the series of the refresh tokens with its first call, when a config
+// has human_api_token.
+var refreshTokens = sync.OnceValue(func() map[refreshTokenResult]prometheus.Counter {
+	return series[refreshTokenResult](refreshCounts, refreshTokenLabel)
+})
+
+// StartRefreshTokens creates the series of CountRefreshToken.
+func StartRefreshTokens() { refreshTokens() }
+
+// CountRefreshToken counts a refresh token of Human API: saved if err is nil, dropped if
+// too many were waiting, and an error otherwise.
+func CountRefreshToken(err error) {
+	result := refreshTokenSaved
+	switch {
+	case errors.Is(err, refreshtoken.ErrQueueFull):
+		result = refreshTokenDropped
+	case err != nil:
+		result = refreshTokenFailed
+	}
+	refreshTokens()[result].Inc()
 }
 
 // Interface guard

@@ -75,6 +75,16 @@ const (
 	cacheDown       cacheResult = "down"
 )
 
+// refreshTokenResult is what happened to a refresh token.
+type refreshTokenResult string
+
+// The results for refresh tokens.
+const (
+	refreshTokenSaved   refreshTokenResult = "saved"
+	refreshTokenFailed  refreshTokenResult = "error"   // the storage returned an error or timed out
+	refreshTokenDropped refreshTokenResult = "dropped" // too many were waiting
+)
+
 var (
 	// ServiceLabel is the label provider: the name of the service.
 	ServiceLabel = newLabel("provider", Huma, HumanAPI)
@@ -89,9 +99,10 @@ var (
 	signUpResultLabel = newLabel("result",
 		login.SignUpCreated, login.SignUpExists, login.SignUpRefused, login.SignUpUnclear,
 		login.SignUpFailed, login.SignUpLimited)
-	layerLabel       = newLabel("layer", LayerMemory, layerRedis)
-	cacheResultLabel = newLabel("result", cacheHit, cacheMiss, cacheUnreadable, cacheWritten, cacheError, cacheDown)
-	reasonLabel      = newLabel("reason",
+	layerLabel        = newLabel("layer", LayerMemory, layerRedis)
+	cacheResultLabel  = newLabel("result", cacheHit, cacheMiss, cacheUnreadable, cacheWritten, cacheError, cacheDown)
+	refreshTokenLabel = newLabel("result", refreshTokenSaved, refreshTokenFailed, refreshTokenDropped)
+	reasonLabel       = newLabel("reason",
 		identity.ReasonMissing, identity.ReasonAmbiguous, identity.ReasonInvalid, identity.ReasonUntrusted,
 		identity.ReasonEmailUnverified, identity.ReasonDomainNotAllowed, identity.ReasonForbidden, identity.ReasonUnavailable)
 
@@ -121,6 +132,8 @@ var (
 		"Open circuit breakers, which pause the calls to the service.", []label{ServiceLabel}}
 	metricRejections = metric{"identity_rejections_total", typeCounter,
 		"Requests rejected because the user was not identified, by reason.", []label{reasonLabel}}
+	metricRefreshTokens = metric{"refresh_tokens_total", typeCounter,
+		"Refresh tokens of Human API by what happened to them (option `refresh_tokens`).", []label{refreshTokenLabel}}
 	CredentialsLoaded = metric{"credentials_loaded_timestamp_seconds", typeGauge,
 		"When the oldest credentials in use were loaded (Unix time). Absent without the directive.", []label{ServiceLabel}}
 )
@@ -128,5 +141,5 @@ var (
 // table lists all metrics in the order of the README.
 var table = []metric{
 	metricRequests, metricRequestSeconds, metricCalls, metricCallSeconds, metricCache, Entries,
-	metricSignUps, Breakers, metricRejections, CredentialsLoaded,
+	metricSignUps, Breakers, metricRejections, metricRefreshTokens, CredentialsLoaded,
 }
