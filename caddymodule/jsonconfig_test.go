@@ -68,6 +68,7 @@ const everyField = `{
 	"max_waiting": 16,
 	"errors": "problem",
 	"cross_site": "deny",
+	"allow_origins": ["https://app.example.com", "capacitor://localhost"],
 	"trace_upstream": true,
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
@@ -104,6 +105,7 @@ const everyHumanAPIField = `{
 	"max_waiting": 16,
 	"errors": "problem",
 	"cross_site": "deny",
+	"allow_origins": ["https://app.example.com", "capacitor://localhost"],
 	"trace_upstream": true,
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
