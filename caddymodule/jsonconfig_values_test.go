@@ -141,7 +141,7 @@ func TestJSONDefaults(t *testing.T) {
 			"no_cache": `""`, "errors": `""`, "cross_site": `""`, "hash_key": `""`,
 			"cache": `{}`, "cache.ttl": `0`, "cache.max_entries": `0`, "cache.vary": `[]`,
 			"allow_origins": `[]`,
-			"breaker": `{}`, "breaker.failures": `0`, "trust": `null`, "retries": `null`,
+			"breaker":       `{}`, "breaker.failures": `0`, "trust": `null`, "retries": `null`,
 		} {
 			if err := validateJSON(t, d.handlerJSON(t, member, value)); err != nil {
 				t.Errorf("%s %s of %s: %v", member, value, d.name, err)
