@@ -196,6 +196,8 @@ func TestCheckFindsConfig(t *testing.T) {
 				"config problem: project_id: is required", "config problem: deployment_id: ", "config problem: client_id: ",
 				"config problem: unknown preset", "config problem: ca: open /nonexistent/ca.pem → correct the path",
 			}},
+		{"an origin without TLS", caddyfileOf(t, strings.Replace(block, "api", "allow_origins http://app.example.com http://localhost:3000 https://app.example.com\napi", 1)),
+			[]string{"cors warning: lists http://app.example.com, → https origin", "credentials problem: status 401, code 100006 → secret"}},
 		{"identity alone", caddyfileOf(t, strings.Replace(block, "identity basic_auth", "identity authelia", 1)), // the credentials are looked at all the same
 			[]string{"config problem: trust", "credentials problem: status 401, code 100006 → secret"}},
 		{"verify in userinfo", caddyfileOf(t, strings.Replace(block, "identity basic_auth", "userinfo http://localhost/me {\nemail email\nverify {\nissuer clinic\naudience a\n}\n}", 1)),

@@ -85,6 +85,21 @@ func TestProbeOptions(t *testing.T) {
 	}
 }
 
+// TestProbeCORS: nothing is found for a web app in allow_origins, and the option for
+// another one.
+func TestProbeCORS(t *testing.T) {
+	forBoth(t, func(t *testing.T, p service) {
+		s := serve(t, p.site(newHuma(t, sandbox.Config{}), allowOrigins))
+		all := runProbe(t, s.URL+p.path, "--header", "X-Test-User: canary@x.example", "--origin", webApp)
+		finds(t, all)
+		if got := results(all); got["cors_token"] != "ok" || got["cors_preflight"] != "ok" || got["cors_401"] != "ok" {
+			t.Errorf("the results are %v", got)
+		}
+		all = runProbe(t, s.URL+p.path, "--header", "X-Test-User: canary2@x.example", "--origin", "https://other.example.com")
+		finds(t, all, "cors_preflight problem: no Access-Control-Allow-Origin → allow_origins", "cors_token problem: cross_site → allow_origins", "cors_401 problem: cross_site → allow_origins")
+	})
+}
+
 // TestProbeBrokenSites: the mistakes in a config that keep apps from getting a token, or
 // give one to everyone, are found from outside.
 func TestProbeBrokenSites(t *testing.T) {

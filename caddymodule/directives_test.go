@@ -128,6 +128,7 @@ var sharedOptions = map[string]directiveOption{
 	"max_waiting":     {line: "max_waiting 16"},
 	"errors":          {line: "errors caddy"},
 	"cross_site":      {line: "cross_site allow"},
+	"allow_origins":   {line: "allow_origins https://app.example.com capacitor://localhost", list: true},
 	"trace_upstream":  {line: "trace_upstream on"},
 	"hash_key":        {line: "hash_key {env.HUMA_HASH_KEY}"},
 }

@@ -67,7 +67,7 @@ const everyField = `{
 	"max_concurrent": 8,
 	"max_waiting": 16,
 	"errors": "problem",
-	"cross_site": "deny",
+	"cross_site": "deny", "allow_origins": ["https://app.example.com", "capacitor://localhost"],
 	"trace_upstream": true,
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`
@@ -104,7 +104,7 @@ const everyHumanAPIField = `{
 	"max_concurrent": 8,
 	"max_waiting": 16,
 	"errors": "problem",
-	"cross_site": "deny",
+	"cross_site": "deny", "allow_origins": ["https://app.example.com", "capacitor://localhost"],
 	"trace_upstream": true,
 	"hash_key": "{env.HUMA_TEST_SECRET}"
 }`

@@ -113,6 +113,9 @@ func TestBadJSONValues(t *testing.T) {
 		{"max_waiting", `-1`, "max_waiting", "at least 1"},
 		{"errors", `"json"`, "errors", "problem or caddy"},
 		{"cross_site", `"maybe"`, "cross_site", "deny or allow"},
+		{"allow_origins", `["https://a.example","*"]`, "allow_origins", "must not be *"},
+		{"allow_origins", `[""]`, "allow_origins", "empty value"},
+		{"allow_origins", `["https://{env.HUMA_TEST_SECRET}/"]`, "allow_origins", "is not one origin"},
 	}
 	for _, d := range bothDirectives {
 		if err := validateJSON(t, d.handlerJSON(t, "", "")); err != nil {
@@ -137,7 +140,8 @@ func TestJSONDefaults(t *testing.T) {
 			"timeout": `0`, "attempt_timeout": `"0s"`, "max_concurrent": `0`, "max_waiting": `0`,
 			"no_cache": `""`, "errors": `""`, "cross_site": `""`, "hash_key": `""`,
 			"cache": `{}`, "cache.ttl": `0`, "cache.max_entries": `0`, "cache.vary": `[]`,
-			"breaker": `{}`, "breaker.failures": `0`, "trust": `null`, "retries": `null`,
+			"allow_origins": `[]`,
+			"breaker":       `{}`, "breaker.failures": `0`, "trust": `null`, "retries": `null`,
 		} {
 			if err := validateJSON(t, d.handlerJSON(t, member, value)); err != nil {
 				t.Errorf("%s %s of %s: %v", member, value, d.name, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/cors"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
@@ -53,6 +54,7 @@ func (c *Common) options() option.Options {
 		"max_waiting":     option.Number(&c.MaxWaiting, 1),
 		"errors":          option.Enum(&c.Errors, "problem", "caddy"),
 		"cross_site":      option.Enum(&c.CrossSite, "deny", "allow"),
+		"allow_origins":   c.parseAllowOrigins,
 		"trace_upstream":  option.Bool(&c.TraceUpstream),
 		"hash_key":        option.Secret(&c.HashKey),
 	}
@@ -148,6 +150,22 @@ func (c *Common) parseBreaker(d *caddyfile.Dispenser) error {
 		"failures": option.Number(&b.Failures, 1),
 		"open":     option.Duration(&b.Open, MinDuration),
 	})(d)
+}
+
+func (c *Common) parseAllowOrigins(d *caddyfile.Dispenser) error {
+	if err := option.List(&c.AllowOrigins)(d); err != nil {
+		return err
+	}
+	var errs []error
+	for _, origin := range c.AllowOrigins {
+		if option.HasPlaceholder(origin) {
+			continue
+		}
+		if err := cors.CheckOrigin(origin); err != nil {
+			errs = append(errs, d.Errf("option 'allow_origins': %v", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // IsPlaceholder reports whether s is exactly one placeholder.

@@ -77,8 +77,18 @@ type Common struct {
 	// Whether to serve cross-site requests, which a browser sends for a page of
 	// another site: deny or allow. A request is cross-site if it has
 	// Sec-Fetch-Site: cross-site, or, without that header, an Origin whose host
-	// and port differ from the request's. Default: deny.
+	// and port differ from the request's. Origins in allow_origins are always
+	// served. Default: deny.
 	CrossSite string `json:"cross_site,omitempty"`
+
+	// The origins of web apps on other hosts that may call the endpoint and read its
+	// responses (CORS), as browsers send them in the header Origin: scheme, host and,
+	// if it is not the default, port, without a path and in lower case, such as
+	// https://app.example.com, or capacitor://localhost for an app in a WebView. The
+	// requests may have cookies, and cross_site does not apply to them. The values *
+	// and null, and wildcards, are an error. Every response has Vary: Origin then.
+	// Default: none.
+	AllowOrigins []string `json:"allow_origins,omitempty"`
 
 	// Send the trace context of a request to the service in the header
 	// traceparent (W3C Trace Context), and no other trace header. It is sent

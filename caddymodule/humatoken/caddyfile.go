@@ -134,6 +134,7 @@ import (
 //	    max_waiting     <n>
 //	    errors          problem|caddy
 //	    cross_site      deny|allow
+//	    allow_origins   <origin...>
 //	    trace_upstream  on|off
 //	    hash_key        <secret>
 //	}

@@ -7,22 +7,34 @@ import (
 	"testing"
 )
 
-// browserTools returns the browser and Human API's SDK, which .ci/e2e installs. If they
-// are missing, the test is skipped, or fails if they are required.
+// skipOrFail skips a test because a tool is missing, or fails if the tools are required.
+func skipOrFail(t *testing.T, reason ...any) {
+	t.Helper()
+	if os.Getenv("CADDY_HUMA_E2E_BROWSER") == "1" {
+		t.Fatal(reason...)
+	}
+	t.Skip(reason...)
+}
+
+// needChromium returns the browser, which .ci/e2e installs.
+func needChromium(t *testing.T) string {
+	t.Helper()
+	browser := findChromium()
+	if browser == "" {
+		skipOrFail(t, "NOT TESTED: no chromium, so nothing is tried in a browser. .ci/e2e browser installs it")
+	}
+	return browser
+}
+
+// browserTools returns the browser and Human API's SDK, which .ci/e2e installs.
 func browserTools(t *testing.T) (browser, sdk string) {
 	t.Helper()
-	missing := t.Skip
-	if os.Getenv("CADDY_HUMA_E2E_BROWSER") == "1" {
-		missing = t.Fatal
-	}
-	if browser = findChromium(); browser == "" {
-		missing("NOT TESTED: no chromium, so the example page is not tried in a browser. .ci/e2e browser installs it")
-	}
+	browser = needChromium(t)
 	if sdk = os.Getenv("CADDY_HUMA_E2E_SDK"); sdk == "" {
-		missing("NOT TESTED: CADDY_HUMA_E2E_SDK does not name Human API's SDK, so the example page is not tried with it. .ci/e2e browser fetches it")
+		skipOrFail(t, "NOT TESTED: CADDY_HUMA_E2E_SDK does not name Human API's SDK, so the example page is not tried with it. .ci/e2e browser fetches it")
 	}
 	if _, err := os.Stat(sdk); err != nil {
-		missing("NOT TESTED: ", err)
+		skipOrFail(t, "NOT TESTED: ", err)
 	}
 	return browser, sdk
 }

@@ -87,7 +87,7 @@ func startChromium(t *testing.T, program string) *chromium {
 		"--headless=new", "--remote-debugging-pipe", "--no-first-run", "--user-data-dir=" + filepath.Join(home, "profile"),
 		// Names are not resolved, no proxy is used, and the browser's own requests are
 		// disabled. handlePaused checks each request again.
-		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-proxy-server",
+		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost", "--no-proxy-server",
 		"--disable-background-networking", "--disable-component-update", "--disable-default-apps",
 		"--disable-extensions", "--disable-sync", "--disable-domain-reliability", "--no-pings",
 		"--disable-features=OptimizationHints,MediaRouter,DialMediaRouteProvider,Translate,NetworkTimeServiceQuerying",
@@ -260,7 +260,7 @@ func (c *chromium) handlePaused(params json.RawMessage) {
 			"responseHeaders": []any{map[string]string{"name": "Content-Type", "value": a.kind}},
 			"body":            base64.StdEncoding.EncodeToString([]byte(a.body)),
 		}, nil)
-	case u.Scheme == "http" && u.Hostname() == "127.0.0.1":
+	case u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost"):
 		err = c.send("", "Fetch.continueRequest", map[string]any{"requestId": event.RequestID}, nil)
 	default:
 		err = c.send("", "Fetch.failRequest", map[string]any{"requestId": event.RequestID, "errorReason": "BlockedByClient"}, nil)

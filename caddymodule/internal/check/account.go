@@ -31,7 +31,8 @@ func groupAccounts(targets []*target) (all []*account) {
 
 // otherOptions are the options that do not change the calls to the service.
 var otherOptions = []string{
-	"identity", "trust", "userinfo", "hash_key", "cross_site", "errors", "no_cache", "breaker", "max_concurrent", "max_waiting",
+	"identity", "trust", "userinfo", "hash_key", "cross_site", "allow_origins", "errors", "no_cache", "breaker", "max_concurrent",
+	"max_waiting",
 }
 
 // accountKey returns a text that is equal for directives of the same account.

@@ -40,6 +40,7 @@ The command runs these checks for each directive:
 
   config       the options are valid, and the files that they name can be read
   identity     no option lets one user pass as another
+  cors         the pages of the origins in allow_origins are loaded over TLS
   routes       requests reach the directive, after authentication: the command sends
                them through the routes of the config, without a network
   client_ip    Huma gets the right IP address (ipAddress) of new users
@@ -120,6 +121,7 @@ var directiveChecks = []struct {
 	{"config", checkConfig},
 	{"identity", checkIdentity},
 	{"identity", checkTrustedProxies},
+	{"cors", checkOrigins},
 	{"routes", checkRoutes},
 	{"client_ip", single(checkClientIP)},
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/cors"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/crosssite"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identify"
@@ -93,6 +94,7 @@ func identifyRequest(ctx context.Context, d *dryrun.Directive, in *requestInput)
 			})
 		},
 	}, &p)
+	origins := cors.New(p.Texts("allow_origins", d.Common.AllowOrigins), nil)
 	if d.Problem != nil {
 		p = append(p, d.Problem)
 	}
@@ -103,7 +105,7 @@ func identifyRequest(ctx context.Context, d *dryrun.Directive, in *requestInput)
 		return report
 	}
 	r := buildRequest(d, identifier, in, note)
-	if d.Common.CrossSite != "allow" && crosssite.Is(r.Host, r.Header, func() bool { return r.TrustedProxy }) {
+	if d.Common.CrossSite != "allow" && !origins.Allows(r.Header) && crosssite.Is(r.Host, r.Header, func() bool { return r.TrustedProxy }) {
 		report.Status, report.Code, report.Detail = problem.Lookup(problem.CrossSite, d.Service.Details).Status, string(problem.CrossSite), problem.Lookup(problem.CrossSite, d.Service.Details).Detail
 		return report
 	}

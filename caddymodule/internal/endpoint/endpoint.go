@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/cors"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/crosssite"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/events"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
@@ -46,6 +47,8 @@ type Endpoint struct {
 
 	identity       *identity.Identifier
 	denyCrossSite  bool
+	origins        []string         // the option allow_origins
+	cors           *cors.Policy     // nil without the option allow_origins
 	delegateErrors bool             // return errors to handle_errors instead of writing them
 	LogHasher      *userhash.Hasher // names users in logs
 	vary           []string         // placeholders of the option vary, without braces
@@ -83,6 +86,7 @@ const statusClientClosedRequest = 499
 // responds to every request that the directive's matcher matches.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) (err error) {
 	e.setVary(w.Header(), r.Header)
+	e.cors.SetHeaders(w.Header(), r.Header)
 	req := newRequest(e, r)
 	defer func() {
 		if v := recover(); v != nil {
@@ -99,12 +103,13 @@ func (e *Endpoint) serve(w http.ResponseWriter, req *Request) error {
 	case http.MethodGet, http.MethodPost, http.MethodDelete:
 	case http.MethodOptions:
 		w.Header().Set("Allow", allow)
+		e.cors.SetPreflight(w.Header(), req.http.Header)
 		return noContent(w)
 	default:
 		w.Header().Set("Allow", allow)
 		return req.fail(w, problem.Error{Code: problem.MethodNotAllowed})
 	}
-	if e.denyCrossSite && crosssite.Is(req.http.Host, req.http.Header, req.byTrustedProxy) {
+	if e.denyCrossSite && !e.cors.Allows(req.http.Header) && crosssite.Is(req.http.Host, req.http.Header, req.byTrustedProxy) {
 		return req.fail(w, problem.Error{Code: problem.CrossSite})
 	}
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/cors"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/events"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identify"
@@ -40,6 +41,7 @@ func (e *Endpoint) Load(ctx caddy.Context, ttl time.Duration, p *option.Errors) 
 	checkOptions(e.common, p)
 	e.delegateErrors = e.common.Errors == "caddy"
 	e.denyCrossSite = e.common.CrossSite != "allow"
+	e.origins = readOrigins(e.common, p)
 	e.loadStore(ctx, p)
 	hashKey := p.Secret("hash_key", e.common.HashKey)
 	if store := e.store; hashKey.IsZero() && store != nil {
@@ -105,8 +107,30 @@ func (e *Endpoint) AcquireState(ctx caddy.Context, names []string, l account.Lim
 			e.vary = append(e.vary, v[1:len(v)-1])
 		}
 	}
-	e.varyHeader = varyOf(append(e.identity.Headers(), e.identity.Forwards()...), e.vary)
+	e.setHeaders()
 	return nil
+}
+
+// setHeaders sets the values of response headers that do not depend on the request.
+func (e *Endpoint) setHeaders() {
+	varying := headersOf(e.vary)
+	e.cors = cors.New(e.origins, slices.Concat(e.identity.TokenHeaders(), e.identity.Forwards(), varying))
+	if e.cors != nil {
+		varying = append(varying, "Origin")
+	}
+	e.varyHeader = varyOf(slices.Concat(e.identity.Headers(), e.identity.Forwards(), varying))
+}
+
+// readOrigins returns the option allow_origins with its placeholders expanded, and adds
+// its errors to p.
+func readOrigins(c *config.Common, p *option.Errors) []string {
+	origins := p.Texts("allow_origins", c.AllowOrigins)
+	for _, origin := range origins {
+		if err := cors.CheckOrigin(origin); err != nil {
+			p.Join(fmt.Errorf("allow_origins: %w", err))
+		}
+	}
+	return origins
 }
 
 // Cleanup implements caddy.CleanerUpper. It releases what Provision has acquired, also

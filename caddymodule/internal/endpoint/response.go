@@ -172,22 +172,24 @@ const headerMark = "Huma-Request"
 // requestHeaderPrefix is the prefix of Caddy's placeholders for request headers.
 const requestHeaderPrefix = "http.request.header."
 
-// varyOf returns the value of Vary for responses that depend on the given request headers
-// and on the placeholders of the option vary. It always lists Authorization and Cookie
-// first, and headerMark last. Placeholders that are not request headers are ignored.
-func varyOf(headers, placeholders []string) string {
-	names := []string{"Authorization", "Cookie"}
-	add := func(name string) {
-		if name = http.CanonicalHeaderKey(name); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	for _, name := range headers {
-		add(name)
-	}
+// headersOf returns the canonical names of the request headers among the placeholders of
+// the option vary.
+func headersOf(placeholders []string) (headers []string) {
 	for _, placeholder := range placeholders {
 		if name, ok := strings.CutPrefix(placeholder, requestHeaderPrefix); ok {
-			add(name)
+			headers = append(headers, http.CanonicalHeaderKey(name))
+		}
+	}
+	return headers
+}
+
+// varyOf returns the value of Vary for responses that depend on the given request
+// headers. It always lists Authorization and Cookie first, and headerMark last.
+func varyOf(headers []string) string {
+	names := []string{"Authorization", "Cookie"}
+	for _, name := range headers {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names[2:])

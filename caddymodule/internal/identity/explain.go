@@ -118,12 +118,8 @@ func (i *Identifier) usedPath(ctx context.Context, r *Request, s *source) string
 // Headers returns the canonical names of the request headers that an identity is read
 // from. A header that several options read is listed several times.
 func (i *Identifier) Headers() []string {
-	read := []location{i.token}
-	for _, o := range i.sources(presets.Sources{}) {
-		read = append(read, o.target.location)
-	}
 	var headers []string
-	for _, l := range read {
+	for _, l := range i.locations() {
 		switch l.kind {
 		case kindHeader, kindAssertion:
 			headers = append(headers, l.key)
@@ -132,6 +128,27 @@ func (i *Identifier) Headers() []string {
 		}
 	}
 	return headers
+}
+
+// TokenHeaders returns the canonical names of the request headers in which clients send
+// signed tokens. A header that several options read is listed several times.
+func (i *Identifier) TokenHeaders() []string {
+	var headers []string
+	for _, l := range i.locations() {
+		if l.kind == kindAssertion {
+			headers = append(headers, l.key)
+		}
+	}
+	return headers
+}
+
+// locations returns the locations of all sources. Those of unset sources are zero.
+func (i *Identifier) locations() []location {
+	all := []location{i.token}
+	for _, o := range i.sources(presets.Sources{}) {
+		all = append(all, o.target.location)
+	}
+	return all
 }
 
 // ResponseHeaders returns the canonical names of the headers that are read from the auth

@@ -28,7 +28,7 @@ func TestCORS(t *testing.T) {
 	}{
 		"works": {bearer, webApp, func(*fake) {}, nil},
 		"another origin": {bearer, "https://app.example", func(*fake) {}, []string{
-			"cors_preflight problem: no Access-Control-Allow-Origin", "cors_token problem: status 403, code cross_site instead of a token", "cors_401 problem: status 403"}},
+			"cors_preflight problem: no Access-Control-Allow-Origin → allow_origins", "cors_token problem: status 403, code cross_site instead of a token → allow_origins", "cors_401 problem: status 403"}},
 		"a cookie":                   {cookie, webApp, func(*fake) {}, nil},
 		"a cookie is not allowed":    {cookie, webApp, header(token, "Access-Control-Allow-Credentials", "canary"), []string{"cors_token problem: does not allow cookies → Access-Control-Allow-Credentials"}},
 		"a cookie with *":            {cookie, webApp, header(token, "Access-Control-Allow-Origin", "*"), []string{"cors_token problem: does not allow cookies → instead of *"}},

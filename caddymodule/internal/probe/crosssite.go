@@ -61,7 +61,7 @@ func preflight(origin string) request {
 }
 
 // fixCORS is the fix for responses that a web app of --origin cannot read.
-const fixCORS = "send Access-Control-Allow-Origin with this origin, with errors too; to preflights without credentials, respond with 204, Access-Control-Allow-Methods: GET, POST, DELETE and Access-Control-Allow-Headers: Authorization, Cache-Control"
+const fixCORS = "send Access-Control-Allow-Origin with this origin, with errors too; to preflights without credentials, respond with 204, Access-Control-Allow-Methods: GET, POST, DELETE and Access-Control-Allow-Headers: Authorization, Cache-Control. With this plugin: allow_origins with this origin; if authentication is in front, see https://github.com/caddy-huma/caddy-huma#cors"
 
 // corsSkipped returns the entry if CORS is not to be checked, and true.
 func (p *probe) corsSkipped() (report.Entry, bool) {
@@ -114,7 +114,7 @@ func (p *probe) checkCORSToken(ctx context.Context) []report.Entry {
 	case r.err != nil:
 		return one(p.unexpected(r))
 	case !r.isToken():
-		return one(report.NewProblem("allow this origin at the endpoint", "%s instead of a token: the endpoint refuses requests of this origin", r.describe()))
+		return one(report.NewProblem("allow this origin at the endpoint (with this plugin: allow_origins)", "%s instead of a token: the endpoint refuses requests of this origin", r.describe()))
 	case !r.readableBy(p.options.origin):
 		return one(report.NewProblem(fixCORS, "the token response has no Access-Control-Allow-Origin for this origin: the browser does not let the web app read the token"))
 	case p.hasAmbient() && (r.header.Get("Access-Control-Allow-Credentials") != "true" || r.header.Get("Access-Control-Allow-Origin") == "*"):

@@ -64,7 +64,7 @@ var Table = map[exchange.Code]Kind{
 	exchange.Code(identity.ReasonUnavailable): {http.StatusServiceUnavailable, OutcomeUnavailable, "Identity unavailable",
 		"The user cannot be identified at the moment; see the options auth_server, userinfo and verify."},
 	CrossSite: {http.StatusForbidden, OutcomeRejected, "Cross-site request",
-		"A browser sent this request on behalf of a page of another site (Sec-Fetch-Site or Origin); see the option cross_site."},
+		"A browser sent this request on behalf of a page of another site (Sec-Fetch-Site or Origin); see the options cross_site and allow_origins."},
 	ClientTypeRequired: {http.StatusBadRequest, OutcomeRejected, "Client type required",
 		"Send a client type, for example ?client_type=ios, or set the option client_type."},
 	ClientTypeUnknown: {http.StatusBadRequest, OutcomeRejected, "Unknown client type",
