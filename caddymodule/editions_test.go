@@ -2,6 +2,7 @@ package caddymodule_test
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -103,6 +104,14 @@ func TestEditions(t *testing.T) {
 			}
 			if _, sent := profile["ipAddress"]; sent == (name == "oldest") {
 				t.Errorf("profile %v", profile)
+			}
+
+			// The body of the oldest edition names the user. It must not have an effect.
+			body := strings.NewReader(`{"email":"bob@x.example","firstName":"B","lastName":"B","activationCode":"a","client_type":"ios"}`)
+			if a := s.request("POST", strings.TrimSuffix(iosPath, "?client_type=ios"), as("carol@x.example"), header("Content-Type", "application/json"), func(r *http.Request) {
+				r.Body, r.ContentLength = io.NopCloser(body), body.Size()
+			}).tokens(t); a.UID == known.UID {
+				t.Error("the body selected the user")
 			}
 
 			// The credentials become invalid, and valid again.

@@ -32,10 +32,13 @@ import (
 //	        id          <id>
 //	    }
 //	    header_up     <name> <value>
-//	    sign_in|sign_up {
+//	    sign_in {
 //	        path <path>
 //	        body <member> <json>
 //	        omit <member...>
+//	    }
+//	    sign_up {
+//	        # the options of sign_in
 //	    }
 //	    tls {
 //	        ca                 <pem file>
