@@ -113,6 +113,10 @@ func TestC12_KeysDoNotCollide(t *testing.T) {
 		{"huma, clients", humaService, []string{
 			"client_id ios c1\nclient_id android c2\nclient_id web c3", "client_id ios c1\nclient_id android c2c3", "client_id ios c1\nclient_id web c2c3",
 		}},
+		{"huma, sign-in", humaService, []string{
+			"client_type web", "sign_in {\nbody deviceAgent `\"a\"`\n}", "sign_in {\nbody deviceAgent `\"ab\"`\n}", "sign_in {\nomit language\n}",
+			"sign_in {\npath /api/integration/v1/auth/signin\n}", "sign_in {\npath /api/integration/v1/auth/signin\nbody deviceAgent `\"a\"`\n}",
+		}},
 		{"human_api, scopes", humanAPIService, []string{
 			"", "extra_scopes a", "extra_scopes ab", "extra_scopes a b", "extra_scopes b a", `extra_scopes "a b"`, "extra_scopes a,b",
 		}},

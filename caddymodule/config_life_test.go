@@ -275,13 +275,18 @@ func TestL06_SecretsStayPlaceholders(t *testing.T) {
 		t.Setenv("HUMA_TEST_L06_HEADER", "CANARY-header")
 		t.Setenv("HUMA_TEST_L06_CODE", "CANARY-code")
 		t.Setenv("HUMA_TEST_L06_KEY", "CANARY-key")
+		t.Setenv("HUMA_TEST_L06_BODY", "CANARY-body")
 		written := []string{
 			"{file." + writeFile(t, "secret", "CANARY-secret\n") + "}", "{env.HUMA_TEST_L06_HEADER}",
 			"{env.HUMA_TEST_L06_CODE}", "{file." + writeFile(t, "hash", "CANARY-hash") + "}", "{env.HUMA_TEST_L06_KEY}",
+			"{env.HUMA_TEST_L06_BODY}",
 		}
 		text := humaToken.site(huma, `
 			header_up Authorization "Bearer `+written[1]+`"
 			header_up X-Key `+written[4]+`
+			sign_up {
+				body deviceAgent `+written[5]+`
+			}
 			registration {
 				activation_code `+written[2]+`
 			}

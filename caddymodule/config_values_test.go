@@ -21,6 +21,8 @@ func TestSecretsAreNotInErrors(t *testing.T) {
 		"secret with a request's":     {"secret CANARY{http.request.CANARY}"},
 		"secret beside a placeholder": {"secret CANARY{env.HUMA_TEST_UNSET}"},
 		"hash_key with braces":        {"hash_key {CANARY}"},
+		"body with braces":            {"sign_up {\nbody a `\"x{CANARY}\"`\n}"},
+		"body with an address":        {"sign_up {\nbody email `\"CANARY\"`\n}"},
 		"activation_code with braces": {"registration {\nactivation_code x{CANARY}\n}"},
 		"header_up with braces":       {"header_up X-Key a{CANARY}"},
 		"header_up with lines":        {"header_up X-Key {env.HUMA_TEST_LINES}"},

@@ -56,6 +56,8 @@ var humaToken = &tokenDirective{
 		"secret":        {line: "secret {env.HUMA_SECRET}"},
 		"signature":     {line: "signature hawk", block: "id key1"},
 		"header_up":     {line: "header_up X-Key {env.HUMA_KEY}", repeatable: true},
+		"sign_in":       {block: "path /auth/v1/private/signin", blockAlone: true},
+		"sign_up":       {block: "omit ipAddress", blockAlone: true},
 		"tls":           {block: "ca ca.pem", blockAlone: true},
 		"registration":  {line: "registration off", block: "hold 1m", blockAlone: true, off: true},
 		"client_type":   {line: "client_type ios"},

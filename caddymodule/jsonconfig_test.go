@@ -31,6 +31,8 @@ const everyField = `{
 		"header_name": "X-Signature"
 	},
 	"header_up": {"X-Timestamp": ["{sig.timestamp}"], "X-Key": ["{env.HUMA_TEST_SECRET}", "two"]},
+	"sign_in": {"path": "/auth/v1/private/signin", "body": {"method": 4, "__proto__": {"a": ["{env.HUMA_TEST_SECRET}", null]}}, "omit": ["language"]},
+	"sign_up": {"path": "/auth/v1/private/signup", "body": {"language": "en"}, "omit": ["language", "ipAddress"]},
 	"tls": {"ca": "CERT", "client_certificate": "CERT", "client_key": "KEY"},
 	"registration": {
 		"rate": "30/m",
@@ -334,7 +336,7 @@ func TestJSONClientIDs(t *testing.T) {
 func TestJSONUnknownFields(t *testing.T) {
 	unknown := map[*tokenDirective][]string{
 		humaToken:     {"client_secret", "extra_scopes", "signature.colour", "tls.colour", "registration.colour", "registration.off"},
-		humanAPIToken: {"secret", "project_id", "deployment_id", "config_file", "client_type", "header_up", "signature", "tls", "registration"},
+		humanAPIToken: {"secret", "project_id", "deployment_id", "config_file", "client_type", "header_up", "sign_in", "sign_up", "signature", "tls", "registration"},
 	}
 	for _, d := range bothDirectives {
 		for _, member := range append(unknown[d],

@@ -28,9 +28,9 @@ func TestH18_ForbiddenByItsCode(t *testing.T) {
 		{`{"code":100001}`, 502, "upstream_config", "Huma does not know this project (option project_id)"},
 		{`{"code":100002}`, 502, "upstream_config", "Huma does not know this client (option client_id)"},
 		{`{"code":100004}`, 502, "upstream_config", "(option deployment_id)"},
-		{`{"code":100006}`, 502, "upstream_config", "(options secret and signature)"},
+		{`{"code":100006}`, 502, "upstream_config", "(options secret, signature and header_up)"},
 		{`{"code":10001}`, 502, "upstream_config", "has expired"},
-		{`{"code":100003}`, 502, "upstream_rejected", "Huma cannot parse the request (option api)"},
+		{`{"code":100003}`, 502, "upstream_rejected", "Huma cannot parse the request (options api, sign_in and sign_up)"},
 		{`{"code":100012}`, 403, "refused", "password"},
 		{`{"code":100015}`, 403, "refused", "has not verified this user's email address"},
 	} {

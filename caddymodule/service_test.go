@@ -104,7 +104,7 @@ func TestH09_RedirectsAreNotFollowed(t *testing.T) {
 
 func TestH14_CredentialsAreRejected(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
-		hint := map[string]string{"huma": "100006: Huma rejects the signature (options secret and signature)", "human_api": "(options client_id and client_secret)"}[p.name]
+		hint := map[string]string{"huma": "100006: Huma rejects the signature, or a header with a secret (options secret, signature and header_up)", "human_api": "(options client_id and client_secret)"}[p.name]
 		fake := newHuma(t, sandbox.Config{Secret: "another", HumanAPI: sandbox.HumanAPI{Clients: map[string]string{"hapi1": "another"}}})
 		s := serve(t, p.site(fake, ""))
 		s.request("GET", p.target(), as("a@x.example")).problem(t, http.StatusBadGateway, "upstream_config")

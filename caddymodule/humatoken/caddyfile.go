@@ -22,7 +22,7 @@ import (
 //	    config_file   <path>
 //	    api           <url>
 //	    project_id    <id>
-//	    deployment_id <id>
+//	    deployment_id <id>|off
 //	    client_id     [ios|android|web] <id>
 //	    secret        <secret>
 //	    signature     hmac-sha256|hmac-sha512|hawk|off {
@@ -32,6 +32,14 @@ import (
 //	        id          <id>
 //	    }
 //	    header_up     <name> <value>
+//	    sign_in {
+//	        path <path>
+//	        body <member> <json>
+//	        omit <member...>
+//	    }
+//	    sign_up {
+//	        # the options of sign_in
+//	    }
 //	    tls {
 //	        ca                 <pem file>
 //	        client_certificate <cert file> <key file>
@@ -139,7 +147,8 @@ import (
 //	    hash_key        <secret>
 //	}
 //
-// client_id, header_up, attribute and address may be repeated, other options may not.
+// client_id, header_up, body, attribute and address may be repeated, other options may
+// not.
 func (h *HumaToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return config.Unmarshal(d, h.serviceOptions(), &h.Common)
 }
@@ -156,6 +165,8 @@ func (h *HumaToken) serviceOptions() option.Options {
 		"secret":        option.Secret(&h.Secret),
 		"signature":     h.parseSignature,
 		"header_up":     h.parseHeaderUp,
+		"sign_in":       parseCall(&h.SignIn),
+		"sign_up":       parseCall(&h.SignUp),
 		"tls":           h.parseTLS,
 		"registration":  h.parseRegistration,
 		"client_type":   option.Enum(&h.ClientType, clienttype.All...),

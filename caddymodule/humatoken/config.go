@@ -49,8 +49,9 @@ type HumaToken struct {
 	// The project's id at Huma. Required here or in config_file.
 	ProjectID string `json:"project_id,omitempty"`
 
-	// The deployment's id at Huma, sent as the header deploymentId. Required
-	// here or in config_file.
+	// The deployment's id at Huma, sent as the header deploymentId. off sends
+	// no such header, for editions of the API that have no deployments.
+	// Required here or in config_file.
 	DeploymentID string `json:"deployment_id,omitempty"`
 
 	// The client ids at Huma: one string for all client types, or an object
@@ -71,6 +72,12 @@ type HumaToken struct {
 	// values are secrets. They may contain {sig.timestamp}, the Unix time in
 	// the signature. Default: none.
 	HeaderUp http.Header `json:"header_up,omitempty"`
+
+	// Changes the call that signs a user in, for another edition of Huma's API.
+	SignIn *Call `json:"sign_in,omitempty"`
+
+	// Changes the call that signs a user up, for another edition of Huma's API.
+	SignUp *Call `json:"sign_up,omitempty"`
 
 	// The TLS settings of the calls to Huma. Default: the system's certificate
 	// authorities and no client certificate.

@@ -53,6 +53,8 @@ type settings struct {
 	signer    huma.Signer
 	headerUp  []huma.Header
 
+	signIn, signUp huma.CallOptions
+
 	language, timezone string
 	activationCode     masked.String
 	attributes         map[string]string
@@ -83,6 +85,8 @@ func (h *HumaToken) Provision(ctx caddy.Context) error {
 func (h *HumaToken) settings(p *option.Errors) *settings {
 	s := &settings{h: h, humaService: h.readService(p)}
 	h.readSignature(p, s)
+	s.signIn, s.signUp = h.SignIn.read(p, "sign_in"), h.SignUp.read(p, "sign_up")
+	p.Join(huma.CheckCalls(s.signIn, s.signUp))
 	r := h.registrationOptions()
 	s.timezone = p.Text("timezone", r.Timezone)
 	s.language = p.Text("language", r.Language)
@@ -183,7 +187,7 @@ func (s *settings) signUps() []string {
 
 // fingerprint returns a hash of the credentials, for cache keys.
 func (s *settings) fingerprint() string {
-	parts := []string{s.secret.Reveal()}
+	parts := []string{s.secret.Reveal(), hashCall(s.signIn)}
 	for _, clientType := range clienttype.All {
 		parts = append(parts, s.clientIDs[login.ClientType(clientType)])
 	}
@@ -199,7 +203,7 @@ func (s *settings) Fingerprint() string {
 	parts := []string{
 		s.api.String(), s.deploymentID, s.projectID, s.fingerprint(),
 		sig.Algorithm, sig.Encoding, sig.Payload, sig.HeaderName, sig.ID,
-		s.language, s.timezone, s.activationCode.Reveal(),
+		s.language, s.timezone, s.activationCode.Reveal(), hashCall(s.signUp),
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.attributes)) {
 		parts = append(parts, key, s.attributes[key])
@@ -227,6 +231,8 @@ func (s *settings) Tokens(_ *userhash.Hasher, locks exchange.SignUpLocks) endpoi
 			Timezone:       s.timezone,
 			ActivationCode: s.activationCode,
 			Attributes:     s.attributes,
+			SignInCall:     s.signIn,
+			SignUpCall:     s.signUp,
 			HTTP:           s.h.endpoint.Transport(),
 			Do:             s.h.endpoint.Do,
 		}),

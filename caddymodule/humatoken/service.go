@@ -30,6 +30,9 @@ type humaService struct {
 	secret                  masked.String
 }
 
+// noDeployment is the value of the option deployment_id for an API without deployments.
+const noDeployment = "off"
+
 // readService reads each value from its option, or from the config file if the option
 // is not set.
 func (h *HumaToken) readService(p *option.Errors) humaService {
@@ -64,6 +67,9 @@ func (h *HumaToken) readService(p *option.Errors) humaService {
 		projectID:    pick("project_id", h.ProjectID, file.ProjectID),
 		deploymentID: pick("deployment_id", h.DeploymentID, file.DeploymentID),
 		secret:       p.Secret("secret", h.Secret),
+	}
+	if h.DeploymentID != "" && v.deploymentID == noDeployment {
+		v.deploymentID = ""
 	}
 	if raw := pick("api", h.API, file.API); raw != "" {
 		var err error

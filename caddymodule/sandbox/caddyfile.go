@@ -35,6 +35,7 @@ type parseOption func(h *Handler, d *caddyfile.Dispenser) error
 var options = map[string]parseOption{
 	"name":                   text(func(h *Handler) *string { return &h.Name }),
 	"prefix":                 text(func(h *Handler) *string { return &h.Prefix }),
+	"edition":                choice(func(h *Handler) *string { return &h.Edition }, config.Editions),
 	"project_id":             text(func(h *Handler) *string { return &h.ProjectID }),
 	"deployment_id":          text(func(h *Handler) *string { return &h.DeploymentID }),
 	"secret":                 text(func(h *Handler) *string { return &h.Secret }),
@@ -74,6 +75,7 @@ var repeatable = []string{"client_id", "user", "client"}
 //	huma_sandbox [<matcher>] {
 //		name <name>                              # name of the state; default: default
 //		prefix <path>                            # path prefix of the APIs; default: none
+//		edition newest|middle|oldest             # of Huma's guide; default: newest
 //		project_id <id>                          # default: p1
 //		deployment_id <id>                       # default: d1
 //		client_id ios|android|web <id>           # repeatable; default: c1, c2, c3

@@ -54,6 +54,7 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 			`"auth_token_lifetime":30000000000,"refresh_token_lifetime":172800000000000,"max_clock_skew":5000000000,` +
 			`"users":["a@example.com","b@example.com","c@example.com"],"sign_up_without_token":true,"lifetimes_as_strings":true}`},
 		{"signature without a block", "huma_sandbox {\nsignature off\nproject_id p2\n}", `{"project_id":"p2","signature":{"algorithm":"off"}}`},
+		{"edition", "huma_sandbox {\nedition oldest\n}", `{"edition":"oldest"}`},
 		{"human_api alone", "huma_sandbox {\nhuman_api {\nclient hapi1 s\n}\n}", `{"human_api":{"clients":{"hapi1":"s"}}}`},
 		{"bare payload", "huma_sandbox {\nsignature hmac-sha256 {\npayload {sig.body}\n}\n}", `{"signature":{"algorithm":"hmac-sha256","payload":"{sig.body}"}}`},
 	} {
@@ -73,6 +74,7 @@ func TestInvalidCaddyfiles(t *testing.T) {
 	for _, test := range []struct{ option, problem string }{
 		{"projects p1", "unrecognized option 'projects'"},
 		{"secret", "option 'secret' takes one value, not 0"},
+		{"edition old", "option 'edition': unknown value 'old'; use one of newest, middle, oldest"},
 		{"secret a b", "option 'secret' takes one value, not 2"},
 		{`secret ""`, "option 'secret' must not be empty"},
 		{"secret a\nsecret b", "duplicate option 'secret'"},

@@ -2,9 +2,7 @@ package sandbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"text/template"
 	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -25,7 +22,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "huma-sandbox",
-		Usage: "[--listen <address>] [--user <address>...] [--json]",
+		Usage: "[--listen <address>] [--user <address>...] [--edition <name>] [--json]",
 		Short: "Runs a fake of Huma and of Human API Connect for development and tests",
 		Long: `
 Runs a fake of Huma's Integration API and of Human API Connect on one local address,
@@ -49,11 +46,13 @@ Exit codes:
 func configureCommand(cmd *cobra.Command) {
 	cmd.Example = `  caddy huma-sandbox
   caddy huma-sandbox --listen 127.0.0.1:0 --user alice@clinic.example
+  caddy huma-sandbox --edition oldest
   caddy huma-sandbox --json`
 	var s standalone
 	f := cmd.Flags()
 	f.StringVar(&s.listen, "listen", "127.0.0.1:9000", "The host:port to listen on; port 0 selects a free port")
 	f.StringArrayVar(&s.users, "user", nil, "The email address of an existing Huma user; repeatable")
+	f.StringVar(&s.edition, "edition", config.EditionNewest, "The edition of Huma's guide whose API is played: newest, middle or oldest")
 	f.BoolVar(&s.allowRemote, "allow-remote", false, "Allow a listen address that is not loopback")
 	f.BoolVar(&s.json, "json", false, "Print the credentials as JSON")
 	command.Runs(cmd, s.run)
@@ -62,7 +61,7 @@ func configureCommand(cmd *cobra.Command) {
 // standalone is the command huma-sandbox: a sandbox without a Caddy config. Its fields
 // are the flags.
 type standalone struct {
-	listen            string
+	listen, edition   string
 	users             []string
 	allowRemote, json bool
 }
@@ -80,7 +79,7 @@ const (
 func (s *standalone) run(ctx context.Context, out io.Writer) (int, error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cfg, err := config.Complete(Config{Users: s.users})
+	cfg, err := config.Complete(Config{Edition: s.edition, Users: s.users})
 	if err != nil {
 		return command.Usage, err
 	}
@@ -124,99 +123,3 @@ func (s *standalone) checkAddress() error {
 	}
 	return command.UsageError("--listen: %q is not a loopback address, and every client that connects can read and change all data in the sandbox; listen on 127.0.0.1, or add --allow-remote", s.listen)
 }
-
-// banner is what the command prints at the start: the URL and the credentials.
-type banner struct {
-	URL        string         `json:"url"`
-	Huma       humaAccess     `json:"huma_token"`
-	HumanAPI   humanAPIAccess `json:"human_api_token"`
-	ConfigFile configFile     `json:"huma_config"`
-}
-
-// humaAccess are the options of huma_token that match the sandbox.
-type humaAccess struct {
-	API          string            `json:"api"`
-	ProjectID    string            `json:"project_id"`
-	DeploymentID string            `json:"deployment_id"`
-	ClientID     map[string]string `json:"client_id"`
-	Secret       string            `json:"secret"`
-}
-
-// humanAPIAccess are the options of human_api_token that match the sandbox.
-type humanAPIAccess struct {
-	API          string `json:"api"`
-	ClientID     string `json:"client_id"`
-	ClientSecret string `json:"client_secret"`
-}
-
-// configFile is the content of a huma-config.json that matches the sandbox.
-type configFile struct {
-	APIURL       string            `json:"apiUrl"`
-	ProjectID    string            `json:"projectId"`
-	DeploymentID string            `json:"deploymentId"`
-	Clients      map[string]string `json:"clients"`
-	Secret       string            `json:"secret"`
-}
-
-// String returns the file as JSON in one line.
-func (c configFile) String() string {
-	b, _ := json.Marshal(c) // strings cannot fail to marshal
-	return string(b)
-}
-
-// printBanner prints the URL and the credentials of a sandbox that listens on addr, as
-// text or as JSON.
-func (s *standalone) printBanner(out io.Writer, cfg Config, addr net.Addr) error {
-	address := addr.(*net.TCPAddr).AddrPort()
-	host := address.String()
-	if address.Addr().IsUnspecified() {
-		host = fmt.Sprintf("localhost:%d", address.Port())
-	}
-	url := "http://" + host
-	b := banner{
-		URL:        url,
-		Huma:       humaAccess{url, cfg.ProjectID, cfg.DeploymentID, cfg.ClientIDs, cfg.Secret},
-		ConfigFile: configFile{url, cfg.ProjectID, cfg.DeploymentID, cfg.ClientIDs, cfg.Secret},
-	}
-	for id, secret := range cfg.HumanAPI.Clients {
-		b.HumanAPI = humanAPIAccess{url, id, secret} // the default config has one client
-	}
-	if s.json {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(b)
-	}
-	return bannerTemplate.Execute(out, b)
-}
-
-// bannerTemplate is the text format of a banner.
-var bannerTemplate = template.Must(template.New("").Parse(`Sandbox of Huma and Human API Connect at {{.URL}}
-Open this URL in a browser to see the calls.
-
-Options for a Caddyfile, in addition to the options that identify the user:
-
-	huma_token {
-		api {{.Huma.API}}
-		project_id {{.Huma.ProjectID}}
-		deployment_id {{.Huma.DeploymentID}}
-{{- range $type, $id := .Huma.ClientID}}
-		client_id {{$type}} {{$id}}
-{{- end}}
-		secret {{.Huma.Secret}}
-	}
-	human_api_token {
-		api {{.HumanAPI.API}}
-		client_id {{.HumanAPI.ClientID}}
-		client_secret {{.HumanAPI.ClientSecret}}
-	}
-
-Content of a huma-config.json, for caddy huma token --config-file:
-
-	{{.ConfigFile}}
-
-To inject a fault:
-
-	curl -X PUT {{.URL}}/_sandbox/faults -d '[{"op":"signup","reset":"after","times":1}]'
-
-Press Ctrl-C to stop the sandbox; all data is lost then.
-`))

@@ -114,6 +114,58 @@ func TestCommandPrintsBanner(t *testing.T) {
 	}
 }
 
+// TestCommandPrintsOldestEdition checks the banner of the oldest edition, as text and as
+// JSON.
+func TestCommandPrintsOldestEdition(t *testing.T) {
+	var text bytes.Buffer
+	s := &standalone{}
+	cfg := Config{Edition: "oldest", ProjectID: "p1", ClientIDs: map[string]string{"ios": "c1"}, Secret: "sandbox-secret"}
+	addr := &net.TCPAddr{IP: net.IP{127, 0, 0, 1}, Port: 9000}
+	if err := s.printBanner(&text, cfg, addr); err != nil {
+		t.Fatal(err)
+	}
+	const options = `
+	huma_token {
+		api http://127.0.0.1:9000
+		project_id p1
+		deployment_id off
+		client_id ios c1
+		header_up verification-token sandbox-secret
+		signature off
+		sign_in {
+			path /auth/v1/private/signin
+			body method 4
+		}
+		sign_up {
+			path /auth/v1/private/signup
+			body method 4
+			omit ipAddress
+		}
+		registration {
+			activation_code any-text
+		}
+	}
+`
+	if !strings.Contains(text.String(), options) || strings.Contains(text.String(), "huma-config.json") {
+		t.Errorf("printed\n%s", text.String())
+	}
+	text.Reset()
+	s.json = true
+	if err := s.printBanner(&text, cfg, addr); err != nil {
+		t.Fatal(err)
+	}
+	var b map[string]json.RawMessage
+	if err := json.Unmarshal(text.Bytes(), &b); err != nil || b["huma_config"] != nil {
+		t.Fatalf("%v %s", err, text.String())
+	}
+	const want = `{"api":"http://127.0.0.1:9000","project_id":"p1","deployment_id":"off","client_id":{"ios":"c1"},` +
+		`"signature":{"algorithm":"off"},"header_up":{"verification-token":["sandbox-secret"]},` +
+		`"sign_in":{"path":"/auth/v1/private/signin","body":{"method":4}},"sign_up":{"path":"/auth/v1/private/signup","body":{"method":4},"omit":["ipAddress"]}}`
+	if got := sandboxtest.Compact(t, b["huma_token"]); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // TestCommandStopsDuringCalls checks that a call in progress delays the stop by at most
 // the shutdown timeout.
 func TestCommandStopsDuringCalls(t *testing.T) {
@@ -166,6 +218,7 @@ func TestCommandRejects(t *testing.T) {
 		"--listen 127.0.0.1":                "is not host:port",
 		"--user alice":                      "user: address 1 is not of the form",
 		"--port 1":                          "unknown flag",
+		"--edition old":                     "unknown edition",
 		"now":                               "unexpected argument",
 		"--listen " + taken.Addr().String(): "address already in use",
 	} {

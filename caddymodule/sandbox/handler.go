@@ -37,6 +37,12 @@ type Handler struct {
 	// the control API and the web page. Default: none.
 	Prefix string `json:"prefix,omitempty"`
 
+	// The edition of Huma's guide whose API the sandbox plays: `newest`, `middle` or
+	// `oldest`. In `middle`, a sign-up responds without tokens. In `oldest`, the calls
+	// have other paths, the member `method` and the secret in the header
+	// `verification-token`. Calls of another edition are rejected. Default: `newest`.
+	Edition string `json:"edition,omitempty"`
+
 	// The only accepted project id. Default: `p1`.
 	ProjectID string `json:"project_id,omitempty"`
 
@@ -148,6 +154,7 @@ func requestTarget(ctx context.Context, r *http.Request) string {
 // config returns the configuration of the Server, with placeholders replaced.
 func (h *Handler) config() (Config, error) {
 	cfg := Config{
+		Edition:              h.Edition,
 		ProjectID:            h.ProjectID,
 		DeploymentID:         h.DeploymentID,
 		Secret:               h.Secret,

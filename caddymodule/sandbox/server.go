@@ -13,6 +13,21 @@
 // APIs there are a control API under /_sandbox/ and a web page at /. They require no
 // authentication, so bind the sandbox to loopback.
 //
+// # Editions
+//
+// Config.Edition selects the edition of Huma's guide. The calls of the newest one are
+// published. The middle one differs in that a sign-up responds with the uid only. The
+// oldest one has these calls instead of those of the Integration API; both respond with
+// 200, and a 403 at sign-in means an unknown user:
+//
+//	POST /auth/v1/private/signin  method (4), email, clientId, projectId
+//	POST /auth/v1/private/signup  the same, validationData.activationCode, userAttributes
+//
+// They require the header verification-token with the secret. All other members, and the
+// headers deploymentId and signature, are rejected with 400. Not published: the members of
+// its responses, and the status and code of its errors. The sandbox uses those of the
+// newest edition.
+//
 // # Control API
 //
 //	GET  /_sandbox/calls    returns the CallLog; ?limit=n: the newest n calls

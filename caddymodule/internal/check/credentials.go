@@ -64,7 +64,7 @@ func (t *target) diagnose(a attempt) report.Entry {
 	case responded && a.result.Code == exchange.CodeUnavailable:
 		return report.NewProblem("try again later", "%s: the service is down or limits the rate of calls", describeStatus(status))
 	case a.result.Code == exchange.CodeRejected, a.result.Code == exchange.CodeBadResponse:
-		return report.NewProblem("check the URL and the path of the option api; caddy huma token --trace shows the response", "%s", a.result.Cause())
+		return report.NewProblem(t.apiFix()+"; caddy huma token --trace shows the response", "%s", a.result.Cause())
 	case !connected(a.result.Last()):
 		return report.NewSkipped("no connection")
 	}
@@ -92,6 +92,16 @@ func describeStatus(status *exchange.StatusError) string {
 	return text
 }
 
+// apiFix returns what to change if the service does not know the path of the call, or if
+// its response is not one of the API.
+func (t *target) apiFix() string {
+	if t.directive.Service == endpoint.Huma {
+		return problem.FixAPI
+	}
+	return problem.Explanations["INVALID_TOKEN_TYPE"].Fix
+}
+
+// credentialsFix returns what to change if the service rejects the credentials.
 func (t *target) credentialsFix() string {
 	if t.directive.Service == endpoint.Huma {
 		return problem.FixSecret

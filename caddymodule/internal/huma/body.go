@@ -2,6 +2,7 @@ package huma
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
@@ -21,7 +22,7 @@ type signInBody struct {
 type signUpBody struct {
 	ClientID       string            `json:"clientId"`
 	ProjectID      string            `json:"projectId"`
-	IPAddress      string            `json:"ipAddress"`
+	IPAddress      string            `json:"ipAddress,omitempty"`
 	Email          string            `json:"email"`
 	UserAttributes map[string]string `json:"userAttributes,omitempty"`
 	Timezone       string            `json:"timezone,omitempty"`
@@ -36,6 +37,26 @@ type validationData struct {
 // consentBody is the body of a sign-consent request.
 type consentBody struct {
 	Email string `json:"email"`
+}
+
+// encode returns a body as JSON, with the additional members of the call. body has at
+// least one member.
+func (c *Client) encode(op exchange.Op, body any) []byte {
+	b := wire.Encode(body)
+	return append(b[:len(b)-1], c.suffixes[op]...)
+}
+
+func (c *Client) signInBody(clientID string, p login.Person) signInBody {
+	body := signInBody{
+		ClientID:  clientID,
+		ProjectID: c.cfg.ProjectID,
+		Email:     p.Email.Reveal(),
+		Language:  c.cfg.Language,
+	}
+	if slices.Contains(c.cfg.SignInCall.Omit, "language") {
+		body.Language = ""
+	}
+	return body
 }
 
 func (c *Client) signUpBody(clientID string, p login.Person) signUpBody {
@@ -63,7 +84,26 @@ func (c *Client) signUpBody(clientID string, p login.Person) signUpBody {
 	if !c.cfg.ActivationCode.IsZero() {
 		body.ValidationData = &validationData{c.cfg.ActivationCode.Reveal()}
 	}
+	body.omit(c.cfg.SignUpCall.Omit)
 	return body
+}
+
+// omit removes members. Their names are those of ownMembers.
+func (b *signUpBody) omit(names []string) {
+	for _, name := range names {
+		switch name {
+		case "ipAddress":
+			b.IPAddress = ""
+		case "userAttributes":
+			b.UserAttributes = nil
+		case "timezone":
+			b.Timezone = ""
+		case "language":
+			b.Language = ""
+		case "validationData":
+			b.ValidationData = nil
+		}
+	}
 }
 
 // ipAddress returns the client's IP address in plain form. The API requires one at

@@ -55,6 +55,9 @@ type Config struct {
 	// overrides givenName and familyName. Empty values are not sent.
 	Attributes map[string]string
 
+	// SignInCall and SignUpCall change these calls. They must have passed CheckCalls.
+	SignInCall, SignUpCall CallOptions
+
 	// HTTP is the transport; see wire.Post for its requirements. Responses are never
 	// decompressed. Default: http.DefaultTransport.
 	HTTP http.RoundTripper
@@ -67,11 +70,12 @@ type Config struct {
 
 // Client calls Huma. It is safe for concurrent use. Create it with New.
 type Client struct {
-	cfg  Config
-	urls map[exchange.Op]url.URL
+	cfg      Config
+	urls     map[exchange.Op]url.URL
+	suffixes map[exchange.Op][]byte // CallOptions.suffix
 }
 
-// paths of the calls, relative to the base URL.
+// paths are the published paths of the calls, relative to the base URL.
 var paths = map[exchange.Op]string{
 	exchange.OpSignIn:  "/api/integration/v1/auth/signin",
 	exchange.OpSignUp:  "/api/integration/v1/auth/signup",
@@ -89,9 +93,11 @@ func New(cfg Config) *Client {
 			return call(ctx)
 		}
 	}
-	c := &Client{cfg: cfg, urls: make(map[exchange.Op]url.URL, len(paths))}
-	for op, path := range paths {
-		c.urls[op] = wire.Endpoint(cfg.API, path)
+	c := &Client{cfg: cfg, urls: make(map[exchange.Op]url.URL, len(paths)), suffixes: make(map[exchange.Op][]byte)}
+	calls := map[exchange.Op]CallOptions{exchange.OpSignIn: cfg.SignInCall, exchange.OpSignUp: cfg.SignUpCall}
+	for op := range paths {
+		c.urls[op] = wire.Endpoint(cfg.API, calls[op].path(op))
+		c.suffixes[op] = calls[op].suffix()
 	}
 	return c
 }
@@ -103,12 +109,7 @@ func (c *Client) SignIn(ctx context.Context, p login.Person) (*exchange.Token, e
 	if err != nil {
 		return nil, err
 	}
-	body := wire.Encode(signInBody{
-		ClientID:  clientID,
-		ProjectID: c.cfg.ProjectID,
-		Email:     p.Email.Reveal(),
-		Language:  c.cfg.Language,
-	})
+	body := c.encode(op, c.signInBody(clientID, p))
 
 	var token *exchange.Token
 	err = c.cfg.Do(ctx, op, func(ctx context.Context) error {
@@ -140,7 +141,7 @@ func (c *Client) SignUp(ctx context.Context, p login.Person) (*exchange.Token, e
 	if err != nil {
 		return nil, err
 	}
-	body := wire.Encode(c.signUpBody(clientID, p))
+	body := c.encode(op, c.signUpBody(clientID, p))
 
 	var (
 		token *exchange.Token

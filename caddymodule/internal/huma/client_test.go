@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,6 +79,30 @@ func TestWireFormat(t *testing.T) {
 			body: `{"clientId":"c1","projectId":"p1","ipAddress":"203.0.113.7","email":"canary.mail@example.org",` +
 				`"userAttributes":{"familyName":"Birdwhistle","gender":"x","givenName":"Canarella"},` +
 				`"timezone":"Europe/Vienna","language":"en","validationData":{"activationCode":"123456"}}`,
+		}, {
+			name: "sign in, everything of another edition",
+			call: func(c *Client) error { _, err := c.SignIn(t.Context(), person()); return err },
+			change: func(cfg *Config) {
+				full(cfg)
+				cfg.SignInCall = CallOptions{
+					Path: "/auth/v1/private/sign%2Fin", Omit: []string{"language"},
+					Body: map[string]json.RawMessage{"method": json.RawMessage(`4`), "__proto__": json.RawMessage(`{"a":[]}`), `"`: json.RawMessage(`"x\""`)},
+				}
+			},
+			path: "/auth/v1/private/sign%2Fin",
+			body: `{"clientId":"c1","projectId":"p1","email":"canary.mail@example.org","\"":"x\"","__proto__":{"a":[]},"method":4}`,
+		}, {
+			name: "sign up, everything of another edition",
+			call: func(c *Client) error { _, err := c.SignUp(t.Context(), person()); return err },
+			change: func(cfg *Config) {
+				full(cfg)
+				cfg.SignUpCall = CallOptions{
+					Path: "/signup", Omit: []string{"ipAddress", "userAttributes", "timezone", "language", "validationData"},
+					Body: map[string]json.RawMessage{"ipAddress": json.RawMessage(`null`)},
+				}
+			},
+			path: "/signup",
+			body: `{"clientId":"c1","projectId":"p1","email":"canary.mail@example.org","ipAddress":null}`,
 		}, {
 			name:   "sign consent",
 			call:   func(c *Client) error { return c.SignConsent(t.Context(), person()) },

@@ -22,7 +22,7 @@ type Options map[string]func(d *caddyfile.Dispenser) error
 const Unknown = ""
 
 // repeatable lists the options that may be repeated in a block.
-var repeatable = []string{"client_id", "header_up", "attribute", "address", "require"}
+var repeatable = []string{"client_id", "header_up", "body", "attribute", "address", "require"}
 
 // Parse reads a block and returns the number of different options in it. It returns an
 // error with file and line for each option that is unknown or not valid, or is repeated

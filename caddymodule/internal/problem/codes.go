@@ -15,20 +15,22 @@ type Explanation struct {
 
 // Values of Explanation.Fix that are used more than once.
 const (
-	FixSecret  = "secret {file./path/to/secret}, or the secret in the config_file; or signature, if Huma has told you how to sign calls (caddy huma token --trace shows how they are signed now)"
+	FixSecret  = "secret {file./path/to/secret}, or the secret in the config_file, or header_up, if a header has the secret; or signature, if Huma has told you how to sign calls (caddy huma token --trace shows how they are signed now)"
+	FixAPI     = "check the URL and the path of the option api; sign_in and sign_up, if the API is of another edition"
+	fixToken   = "header_up <name> {file./path/to/token}"
 	fixSupport = "ask Human API's support; caddy huma token shows the ID of the request"
 )
 
 // Explanations maps the error codes that the services have published to their
 // explanations.
 var Explanations = map[string]Explanation{
-	"10001":  {Text: "a token in the option header_up has expired", Fix: "header_up Authorization <token>"},
-	"10002":  {Text: "Huma rejects a token in the option header_up", Fix: "header_up Authorization <token>"},
+	"10001":  {Text: "a token in the option header_up has expired", Fix: fixToken},
+	"10002":  {Text: "Huma rejects a token in the option header_up", Fix: fixToken},
 	"100001": {Text: "Huma does not know this project (option project_id)", Fix: "project_id <id>, or in the config_file"},
 	"100002": {Text: "Huma does not know this client (option client_id)", Fix: "client_id <type> <id>, or in the config_file"},
-	"100003": {Text: "Huma cannot parse the request (option api)", Fix: "check the URL and the path of the option api"},
+	"100003": {Text: "Huma cannot parse the request (options api, sign_in and sign_up)", Fix: FixAPI},
 	"100004": {Text: "Huma rejects an ID, such as the deployment ID (option deployment_id)", Fix: "deployment_id <id>, or in the config_file"},
-	"100006": {Text: "Huma rejects the signature (options secret and signature)", Fix: FixSecret},
+	"100006": {Text: "Huma rejects the signature, or a header with a secret (options secret, signature and header_up)", Fix: FixSecret},
 	"100010": {Text: "the user already exists at Huma"},
 	"100012": {Text: "Huma requires a password for this user, and the password is missing or wrong"},
 	"100015": {Text: "Huma has not verified this user's email address yet"},

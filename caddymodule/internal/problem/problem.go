@@ -90,9 +90,9 @@ var Table = map[exchange.Code]Kind{
 	exchange.CodeTimeout: {http.StatusGatewayTimeout, OutcomeTimeout, "Service timed out",
 		"The service did not respond in time; see the option timeout."},
 	exchange.CodeConfig: {http.StatusBadGateway, OutcomeMisconfigured, "Credentials rejected",
-		"The service rejects the credentials of this site; see the options secret, signature, project_id, deployment_id and client_id."},
+		"The service rejects the credentials of this site; see the options secret, signature, header_up, project_id, deployment_id and client_id."},
 	exchange.CodeRejected: {http.StatusBadGateway, OutcomeMisconfigured, "Request rejected",
-		"The service rejects the request of this site as invalid; see the options api and registration."},
+		"The service rejects the request of this site as invalid; see the options api, sign_in, sign_up and registration."},
 	exchange.CodeBadResponse: {http.StatusBadGateway, OutcomeBadResponse, "Invalid response",
 		"The response of the service contains no token; see the option api."},
 }

@@ -78,13 +78,16 @@ func responseHeader(name, value string) string {
 // member. depth is 1 for members of the document itself.
 type rule func(depth int, name string, value any) bool
 
-// requestMembers shows values of the config, which are not personal data.
-func requestMembers(depth int, name string, _ any) bool {
-	switch name {
-	case "clientId", "projectId", "language", "timezone", "client_id", "type", "extra_scopes":
-		return depth == 1
+// requestMembers returns the rule for the body of a request. It shows values of the
+// config, which are not personal data. Members that the operator adds to a body are
+// secrets, also if they have the name of a member of the other service.
+func requestMembers(body []byte) rule {
+	names := []string{"clientId", "projectId", "language", "timezone"}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) == nil && members["client_id"] != nil { // Human API
+		names = []string{"client_id", "type", "extra_scopes"}
 	}
-	return false
+	return func(depth int, name string, _ any) bool { return depth == 1 && slices.Contains(names, name) }
 }
 
 // responseMembers shows lifetimes and the services' published error codes.

@@ -95,7 +95,7 @@ func (w *recordingTransport) RoundTrip(req *http.Request) (*http.Response, error
 	if err != nil {
 		return nil, err
 	}
-	c.Request = Message{maskHeader(req.Header, requestHeader), maskBody(body, requestMembers)}
+	c.Request = Message{maskHeader(req.Header, requestHeader), maskBody(body, requestMembers(body))}
 	c.Started = time.Now()
 	w.note(func() { w.calls = append(w.calls, c) })
 

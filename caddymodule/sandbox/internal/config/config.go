@@ -19,6 +19,13 @@ import (
 // HMAC-SHA256 signature over the body; for Human API the client hapi1 with the same
 // secret.
 type Config struct {
+	// Edition is the edition of Huma's guide whose API the sandbox plays: newest, middle
+	// or oldest. In middle, a sign-up responds with the uid and without tokens. In oldest,
+	// the calls are POST /auth/v1/private/signin and /signup with the secret in the header
+	// verification-token and without a signature. Calls of another edition are rejected.
+	// Default: newest.
+	Edition string
+
 	// ProjectID is the only accepted projectId. Default: p1.
 	ProjectID string
 
@@ -107,9 +114,17 @@ const (
 	AlgorithmOff    = "off"
 )
 
-// The allowed values of options: the algorithms and encodings of a signature, and the
+// The values of Config.Edition.
+const (
+	EditionNewest = "newest"
+	EditionMiddle = "middle"
+	EditionOldest = "oldest"
+)
+
+// The allowed values of options: the editions, the algorithms and encodings of a signature, and the
 // client types.
 var (
+	Editions    = []string{EditionNewest, EditionMiddle, EditionOldest}
 	Algorithms  = []string{AlgorithmSHA256, AlgorithmSHA512, AlgorithmHawk, AlgorithmOff}
 	Encodings   = []string{"hex", "base64", "base64url"}
 	ClientTypes = []string{"ios", "android", "web"}
@@ -132,6 +147,7 @@ func (c Config) withDefaults() Config {
 	if c.ClientIDs == nil {
 		c.ClientIDs = map[string]string{"ios": "c1", "android": "c2", "web": "c3"}
 	}
+	setDefault(&c.Edition, EditionNewest)
 	setDefault(&c.ProjectID, "p1")
 	setDefault(&c.DeploymentID, "d1")
 	setDefault(&c.Secret, "sandbox-secret")
@@ -161,6 +177,9 @@ func setDefault[T comparable](p *T, value T) {
 // named as in the Caddyfile.
 func (c Config) check() error {
 	var errs []error
+	if !slices.Contains(Editions, c.Edition) {
+		errs = append(errs, fmt.Errorf("edition: unknown edition %q; use one of %s", c.Edition, strings.Join(Editions, ", ")))
+	}
 	for _, clientType := range slices.Sorted(maps.Keys(c.ClientIDs)) {
 		if !slices.Contains(ClientTypes, clientType) {
 			errs = append(errs, fmt.Errorf("client_id: unknown client type %q; use one of %s", clientType, strings.Join(ClientTypes, ", ")))

@@ -11,6 +11,7 @@ func TestInvalidConfigs(t *testing.T) {
 		cfg     Config
 		problem string
 	}{
+		{Config{Edition: "old"}, `edition: unknown edition "old"; use one of newest, middle, oldest`},
 		{Config{ClientIDs: map[string]string{}}, "client_id: at least one client"},
 		{Config{ClientIDs: map[string]string{"ios": ""}}, "client_id ios"},
 		{Config{ClientIDs: map[string]string{"tv": "c"}}, `client_id: unknown client type "tv"`},

@@ -35,6 +35,14 @@ func New(cfg config.Config, state *State, shared *service.State) *service.API {
 
 // operations returns the operations of the API.
 func (a *api) operations() []*service.Operation {
+	if a.isOldest() {
+		return append(a.oldestOperations(), a.tokenOperations()...)
+	}
+	return append(a.integrationOperations(), a.tokenOperations()...)
+}
+
+// integrationOperations returns the published operations of the Integration API.
+func (a *api) integrationOperations() []*service.Operation {
 	return []*service.Operation{
 		{
 			Name: service.OpSignIn, Path: "/api/integration/v1/auth/signin", Success: http.StatusOK, Signed: true, Serve: a.signIn,
@@ -56,6 +64,12 @@ func (a *api) operations() []*service.Operation {
 			Name: service.OpConsent, Path: "/api/integration/v1/auth/sign-consent", Success: http.StatusCreated, Signed: true, Serve: a.signConsent,
 			Body: service.Schema{Required: []string{"email"}, Members: service.StringMembers("email")},
 		},
+	}
+}
+
+// tokenOperations returns the operations that apps call with a refresh token.
+func (a *api) tokenOperations() []*service.Operation {
+	return []*service.Operation{
 		{
 			Name: service.OpRefresh, Path: "/api/auth/v1/refreshtoken", Success: http.StatusOK, Serve: a.refresh,
 			Body: service.Schema{
@@ -91,6 +105,11 @@ func (a *api) check(r *service.Request) *service.Response {
 	if rejection := service.CheckBody(r); rejection != nil {
 		return rejectCall(rejection)
 	}
+	if a.isOldest() && r.Operation.Signed {
+		if rejected := checkOldestBody(r); rejected != nil {
+			return rejected
+		}
+	}
 	return a.checkClient(r)
 }
 
@@ -123,7 +142,7 @@ func (a *api) signIn(r *service.Request) *service.Response {
 // signUp creates a user and responds with tokens.
 func (a *api) signUp(r *service.Request) *service.Response {
 	ip, err := netip.ParseAddr(r.Member("ipAddress"))
-	if err != nil || ip.Zone() != "" {
+	if (err != nil || ip.Zone() != "") && !a.isOldest() {
 		return reject(http.StatusBadRequest, CodeInvalidRequest, "invalid body: ipAddress must be an IP address")
 	}
 	profile := maps.Clone(r.Members)
@@ -138,7 +157,7 @@ func (a *api) signUp(r *service.Request) *service.Response {
 	if !created {
 		return reject(http.StatusBadRequest, CodeUserExists, "user already exists")
 	}
-	if a.cfg.SignUpWithoutToken {
+	if a.cfg.SignUpWithoutToken || a.cfg.Edition == config.EditionMiddle {
 		return service.JSON(r.Operation.Success, map[string]any{"uid": user.UID})
 	}
 	return a.tokenResponse(r, user)

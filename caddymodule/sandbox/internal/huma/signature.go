@@ -37,6 +37,9 @@ func (a *api) checkHeaders(r *service.Request) *service.Response {
 	if !r.Operation.Signed {
 		return requireHeader(r, "userAgent")
 	}
+	if a.isOldest() {
+		return a.checkOldestHeaders(r)
+	}
 	if rejected := requireHeader(r, "deploymentId"); rejected != nil {
 		return rejected
 	}

@@ -38,6 +38,7 @@ const (
 	TypeString     MemberType = "string"
 	TypeObject     MemberType = "object"
 	TypeBoolean    MemberType = "boolean"
+	TypeNumber     MemberType = "number"
 	TypeDateTime   MemberType = "date-time"
 	TypeStringList MemberType = "list of strings"
 )
@@ -121,6 +122,9 @@ func hasType(value any, want MemberType) bool {
 		return isText
 	case TypeBoolean:
 		_, ok := value.(bool)
+		return ok
+	case TypeNumber:
+		_, ok := value.(float64)
 		return ok
 	case TypeObject:
 		_, ok := value.(map[string]any)

@@ -36,8 +36,9 @@ type Operation struct {
 	// does not share its path.
 	TokenType, Group string
 
-	// Signed is true if the headers deploymentId and signature are required. Huma's
-	// other operations require userAgent.
+	// Signed is true if the call requires the headers that authenticate this site:
+	// deploymentId and signature, or those of another edition. Huma's other operations
+	// require userAgent.
 	Signed bool
 
 	// Serve returns the response to a call with valid headers and body.
