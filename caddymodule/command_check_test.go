@@ -41,6 +41,9 @@ func runCheck(t *testing.T, config string, args ...string) (code int, all []chec
 	text := run(t, check.Command(), args...).hides("sandbox-secret", "eyJ", redisKey)
 	r := run(t, check.Command(), append(args, "--json")...).hides("sandbox-secret", "eyJ", redisKey)
 	r.json(&all)
+	all = slices.DeleteFunc(all, func(c checkDocument) bool { // the secrets of these tests
+		return c.Result == "warning" && strings.Contains(c.Detail, "is written in plain text")
+	})
 	problems := 0
 	for i, c := range all {
 		all[i].Detail = wholeMinutes.Replace(c.Detail)
