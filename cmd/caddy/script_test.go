@@ -41,6 +41,7 @@ const scriptPatience = 30 * time.Second
 //	get <status> <url> [<header>…]
 //	                  send a GET request, whose response must have a status; its body is
 //	                  the standard output
+//	put <url> <file>  send a PUT request with a JSON file
 //
 // and the variables of setupScript. To rewrite the expected outputs:
 //
@@ -56,6 +57,7 @@ func TestScript(t *testing.T) {
 			"waitfor": scriptWaitFor,
 			"replace": scriptReplace,
 			"get":     scriptGet,
+			"put":     scriptPut,
 		},
 	})
 }
@@ -97,6 +99,7 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for from, to := range map[string]string{"stdout": "out", "stderr": "err"} {
 		text := durations.ReplaceAllString(ts.ReadFile(from), "${1}N${2}")
+		text = padding.ReplaceAllString(text, "N ms  ")
 		for _, name := range addresses {
 			text = strings.ReplaceAll(text, ts.Getenv(name), "$"+name)
 		}
@@ -110,6 +113,9 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 // durations matches the durations of calls and the lifetimes of tokens in the output of
 // the commands.
 var durations = regexp.MustCompile(`((?:expires in )?)\b\d+(?:h\d+)?(?:m\d+)?( ms\b| seconds\b|s\n)`)
+
+// padding matches the end of a column of durations.
+var padding = regexp.MustCompile(`N ms {3,}`)
 
 // scriptWaitFor implements the command waitfor. The interval between attempts to connect
 // is short; a server is ready as soon as it accepts the connection.
@@ -177,5 +183,22 @@ func scriptGet(ts *testscript.TestScript, neg bool, args []string) {
 	_, _ = fmt.Fprintf(ts.Stdout(), "%s", body.Bytes())
 	if strconv.Itoa(response.StatusCode) != args[0] {
 		ts.Fatalf("status %d, want %s", response.StatusCode, args[0])
+	}
+}
+
+// scriptPut implements the command put.
+func scriptPut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: put <url> <file>")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scriptPatience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, args[0], strings.NewReader(ts.ReadFile(args[1])))
+	ts.Check(err)
+	response, err := http.DefaultTransport.RoundTrip(req)
+	ts.Check(err)
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		ts.Fatalf("status %d", response.StatusCode)
 	}
 }

@@ -54,6 +54,9 @@ func (s Source) read() ([]byte, []Finding, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, nil, errors.New(s.String() + " is empty")
+	}
 	if s.isJSON(text) {
 		if err := json.Unmarshal(text, new(any)); err != nil {
 			return nil, nil, fmt.Errorf("%s is not valid JSON: %w; if it is a Caddyfile, set --adapter caddyfile", s.path(), err)
