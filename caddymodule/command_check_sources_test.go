@@ -116,14 +116,15 @@ func TestCheckAccounts(t *testing.T) {
 	if len(last.Directives) != 12 || !strings.HasPrefix(last.Account, "huma_token account, api "+fake.URL+", project_id p1") {
 		t.Errorf("the last result is %+v", last)
 	}
-	text := run(t, check.Command(), "--config", config).ends(1, "huma_token s10.example/private/huma-token (Caddyfile:182)\nhuma_token s11.example", "and 2 more\n  config", "(of 12 directives)\n  dns", "1 problem, 0 warnings")
+	text := run(t, check.Command(), "--config", config).ends(1, "huma_token s10.example/private/huma-token (Caddyfile:182)\nhuma_token s11.example", "and 2 more\n  config", "(of 12 directives)\n  dns", "Caddyfile:10\nCaddyfile:28\n", "and 2 more\n  config       warning  secret is written in plain text", "1 problem, 1 warning")
 	if n := strings.Count(text.out, "each reaches"); n != 1 {
 		t.Errorf("equal results are printed %d times:\n%s", n, text.out)
 	}
-	run(t, check.Command(), "--config", config, "--quiet").ends(1, "huma_token account", "credentials  problem", "1 problem, 0 warnings").hides("config ", "routes", " ok ")
+	run(t, check.Command(), "--config", config, "--quiet").ends(1, "huma_token account", "credentials  problem", "1 problem, 1 warning").hides("the options are valid", "routes", " ok ")
 	fake.Reset()
 	good := newHuma(t, sandbox.Config{})
-	if r := run(t, check.Command(), "--config", caddyfileOf(t, humaBlock(good)), "--quiet"); r.code != 0 || r.out != "" {
+	t.Setenv("CADDY_HUMA_TEST_SECRET", "sandbox-secret")
+	if r := run(t, check.Command(), "--config", caddyfileOf(t, strings.Replace(humaBlock(good), "sandbox-secret", "{env.CADDY_HUMA_TEST_SECRET}", 1)), "--quiet"); r.code != 0 || r.out != "" {
 		t.Errorf("exit code %d: %q", r.code, r.out)
 	}
 }

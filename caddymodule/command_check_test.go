@@ -41,6 +41,9 @@ func runCheck(t *testing.T, config string, args ...string) (code int, all []chec
 	text := run(t, check.Command(), args...).hides("sandbox-secret", "eyJ", redisKey)
 	r := run(t, check.Command(), append(args, "--json")...).hides("sandbox-secret", "eyJ", redisKey)
 	r.json(&all)
+	all = slices.DeleteFunc(all, func(c checkDocument) bool { // the secrets of these tests
+		return c.Result == "warning" && strings.Contains(c.Detail, "is written in plain text")
+	})
 	problems := 0
 	for i, c := range all {
 		all[i].Detail = wholeMinutes.Replace(c.Detail)
@@ -259,7 +262,7 @@ func TestCheckFindsCredentials(t *testing.T) {
 		{"somebody else", sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>"}), "credentials problem: not JSON → api", "credentials problem: not JSON → api"},
 		{"a redirect", sandbox.Config{}, fault(sandbox.Fault{Redirect: "https://login.invalid/"}), "credentials problem: status 307 → api", "credentials problem: status 307 → api"},
 		{"401 by a proxy", sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "credentials problem: status 401 → secret", "credentials problem: status 401 → client_secret"},
-		{"no answer", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "credentials problem: no response", "credentials problem: no response"},
+		{"no answer", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "credentials problem: did not respond in time → longer timeout", "credentials problem: did not respond in time"},
 		{"a token for an unknown user", sandbox.Config{}, []sandbox.Fault{{Op: "signin", Status: 200, Body: `{"authToken":"x"}`}, {Op: "id", Status: 200, Body: `{"id_token":"x"}`}}, "credentials warning: a user who does not exist", "credentials warning: a user who does not exist"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -54,7 +54,7 @@ func TestProbe(t *testing.T) {
 		}
 		// Without a service and without credentials, the default path is that of huma_token.
 		run(t, probe.Command(), s.URL+p.path).
-			ends(0, s.URL+p.path+"\n", "unauthenticated    ok       status 401, code identity_missing", "token              skipped  no credentials", "0 problems, 0 warnings").hides("canary")
+			ends(0, s.URL+p.path+"\n", "unauthenticated  ok       status 401, code identity_missing", "token            skipped  no credentials", "0 problems, 0 warnings").hides("canary")
 		if p.name == "huma" {
 			run(t, probe.Command(), s.URL).ends(0, s.URL+p.path+"\n", "no path, so the default one")
 		}

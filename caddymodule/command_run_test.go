@@ -21,6 +21,7 @@ import (
 type ran struct {
 	t    *testing.T
 	out  string
+	log  string // standard error
 	err  error
 	code int
 }
@@ -28,13 +29,13 @@ type ran struct {
 // run runs a subcommand of caddy huma.
 func run(t *testing.T, cmd *cobra.Command, args ...string) *ran {
 	t.Helper()
-	var out bytes.Buffer
+	var out, log bytes.Buffer
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
-	cmd.SetErr(&out)
+	cmd.SetErr(&log)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	err := cmd.ExecuteContext(t.Context())
-	r := &ran{t: t, out: out.String(), err: err}
+	r := &ran{t: t, out: out.String(), log: log.String(), err: err}
 	if err != nil {
 		// Caddy's type of an error with an exit code is not exported. For any other
 		// error, its main function exits with 1.
@@ -50,7 +51,7 @@ func run(t *testing.T, cmd *cobra.Command, args ...string) *ran {
 func (r *ran) ends(code int, parts ...string) *ran {
 	r.t.Helper()
 	if r.code != code {
-		r.t.Errorf("exit code %d, want %d: %v\n%s", r.code, code, r.err, r.out)
+		r.t.Errorf("exit code %d, want %d: %s\n%s", r.code, code, r.log, r.out)
 	}
 	rest := r.out
 	for _, part := range parts {
@@ -67,19 +68,19 @@ func (r *ran) ends(code int, parts ...string) *ran {
 func (r *ran) hides(texts ...string) *ran {
 	r.t.Helper()
 	for _, text := range texts {
-		if text != "" && (strings.Contains(r.out, text) || r.err != nil && strings.Contains(r.err.Error(), text)) {
-			r.t.Errorf("%q is printed: %v\n%s", text, r.err, r.out)
+		if text != "" && strings.Contains(r.out+r.log, text) {
+			r.t.Errorf("%q is printed: %s\n%s", text, r.log, r.out)
 		}
 	}
 	return r
 }
 
-// fails checks the exit code of a command that returned an error, and that the error
-// contains part.
+// fails checks the exit code of a command, and that it has printed an error that contains
+// part to standard error.
 func (r *ran) fails(code int, part string) {
 	r.t.Helper()
-	if r.code != code || r.err == nil || !strings.Contains(r.err.Error(), part) {
-		r.t.Errorf("exit code %d, want %d with %q: %v\n%s", r.code, code, part, r.err, r.out)
+	if r.code != code || !strings.HasPrefix(r.log, "Error: ") || !strings.Contains(r.log, part) {
+		r.t.Errorf("exit code %d, want %d with %q: %s\n%s", r.code, code, part, r.log, r.out)
 	}
 }
 

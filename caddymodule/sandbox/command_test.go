@@ -222,9 +222,11 @@ func TestCommandRejects(t *testing.T) {
 		"now":                               "unexpected argument",
 		"--listen " + taken.Addr().String(): "address already in use",
 	} {
-		var out bytes.Buffer
-		if err := newCommand(&out, strings.Fields(args)...).ExecuteContext(ctx); err == nil || !strings.Contains(err.Error(), part) {
-			t.Errorf("%s: %v", args, err)
+		var out, log bytes.Buffer
+		cmd := newCommand(&out, strings.Fields(args)...)
+		cmd.SetErr(&log)
+		if err := cmd.ExecuteContext(ctx); err == nil || !strings.Contains(log.String(), part) {
+			t.Errorf("%s: %v: %s", args, err, &log)
 		}
 		if out.Len() > 0 {
 			t.Errorf("%s: %s", args, &out)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // patience is the timeout of testutil.Eventually in these tests.
@@ -16,12 +18,22 @@ const patience = 15 * time.Second
 // binaryDir is the directory of the binary. It is empty before binary is called.
 var binaryDir string
 
+// TestMain makes this test binary run as caddy in the scripts; see TestScript.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if binaryDir != "" {
-		_ = os.RemoveAll(binaryDir)
-	}
-	os.Exit(code)
+	testscript.Main(tests{m}, map[string]func(){"caddy": main})
+}
+
+// tests runs the tests and deletes the binary.
+type tests struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (t tests) Run() int {
+	defer func() {
+		if binaryDir != "" {
+			_ = os.RemoveAll(binaryDir)
+		}
+	}()
+	return t.M.Run()
 }
 
 // binary builds the real binary on the first call, and returns its path.

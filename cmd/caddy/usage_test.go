@@ -14,13 +14,13 @@ func TestUsageErrors(t *testing.T) {
 		part string // of standard error
 	}{
 		{"huma", 0, ""},
-		{"huma nosuch", 2, `unknown command \"nosuch\" of caddy huma; `},
-		{"huma chek", 2, `unknown command \"chek\" of caddy huma (did you mean 'check'?)`},
+		{"huma nosuch", 2, `unknown command "nosuch" of caddy huma; `},
+		{"huma chek", 2, `unknown command "chek" of caddy huma (did you mean 'check'?)`},
 		{"huma --preset", 2, "unknown flag: --preset; "},
 		{"huma token --emial a@x.example", 2, "unknown flag: --emial (did you mean '--email'?)"},
 		{"huma token -x", 2, "unknown shorthand flag: 'x' in -x"},
-		{"huma token alice@x.example", 2, `unexpected argument \"alice@x.example\": caddy huma token takes flags only`},
-		{"huma check Caddyfile", 2, `unexpected argument \"Caddyfile\"`},
+		{"huma token alice@x.example", 2, `unexpected argument "alice@x.example": caddy huma token takes flags only`},
+		{"huma check Caddyfile", 2, `unexpected argument "Caddyfile"`},
 		{"huma check --timeout x", 2, "--timeout"},
 		{"huma presets authelio", 2, "(did you mean 'authelia'?)"},
 		{"huma presets authelia authentik", 2, "at most 1"},

@@ -3,6 +3,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,10 +32,14 @@ func UsageError(format string, args ...any) error { return usage{fmt.Errorf(form
 // IsUsage reports whether err is a UsageError.
 func IsUsage(err error) bool { return errors.As(err, new(usage)) }
 
-// Runs sets run as the function of cmd. run prints to out and returns the exit code. With
-// every exit code except OK it must return an error, which is logged. The exit code of a
-// UsageError is always Usage. Unknown flags, and arguments that cmd.Args does not allow,
-// are usage errors, too. If cmd.Args is nil, no arguments are allowed.
+// errReported is the error of a command whose output says what is wrong.
+var errReported = errors.New("the command has failed; see its output")
+
+// Runs sets run as the function of cmd. run prints to out and returns the exit code. If the
+// output does not say what is wrong, run returns an error, which is printed to standard
+// error. The exit code of a UsageError is always Usage. Unknown flags, and arguments that
+// cmd.Args does not allow, are usage errors, too. If cmd.Args is nil, no arguments are
+// allowed.
 func Runs(cmd *cobra.Command, run func(ctx context.Context, out io.Writer) (int, error)) {
 	cmd.SetFlagErrorFunc(flagError)
 	allowed := cmd.Args
@@ -50,13 +55,31 @@ func Runs(cmd *cobra.Command, run func(ctx context.Context, out io.Writer) (int,
 		}
 		return nil
 	}
-	cmd.RunE = caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		code, err := run(cmd.Context(), cmd.OutOrStdout())
 		if IsUsage(err) {
 			code = Usage
 		}
-		return code, err
-	})
+		return exit(cmd, code, err)
+	}
+}
+
+// exit prints err, which may be nil, and returns the error that makes Caddy exit with
+// code. Caddy itself would print err as a line of its log, which is JSON if standard error
+// is not a terminal.
+func exit(cmd *cobra.Command, code int, err error) error {
+	if code == OK && err == nil {
+		return nil
+	}
+	cmd.SilenceErrors = true
+	if err != nil {
+		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "Error: %v\n", err)
+	}
+	if code <= 1 {
+		return cmp.Or(err, errReported)
+	}
+	// Caddy's type of an error with an exit code is not exported.
+	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, nil })(cmd, nil)
 }
 
 // WriteJSON writes v as indented JSON, without escaping HTML characters.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -30,10 +29,9 @@ func Group(cmd *cobra.Command) {
 	}
 }
 
-// usageExit logs an error of the usage of cmd, and returns it with the exit code Usage.
-func usageExit(cmd *cobra.Command, err error) error {
-	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return Usage, err })(cmd, nil)
-}
+// usageExit prints an error of the usage of cmd, and returns an error with the exit code
+// Usage.
+func usageExit(cmd *cobra.Command, err error) error { return exit(cmd, Usage, err) }
 
 // flagError returns the usage error for an unknown flag, or one with an invalid value.
 func flagError(cmd *cobra.Command, err error) error {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routes"
 )
 
-// block is the results for one directive or one account, which are printed together.
+// block is the results for one directive, one account or one line of the Caddyfile, which
+// are printed together.
 type block struct {
 	titles     []string // printed above the results
 	directives []string // names
@@ -51,6 +53,29 @@ func newBlocks(targets []*target) (all []*block) {
 		}
 	}
 	return append(all, accounts...)
+}
+
+// findingBlocks returns a block for each finding in the Caddyfile. newEntry returns its
+// result.
+func findingBlocks(findings []dryrun.Finding, newEntry func(fix, format string, args ...any) report.Entry) (all []*block) {
+	for _, f := range findings {
+		b := &block{titles: []string{f.Title()}, file: f.File, line: f.Line}
+		b.add("config", []report.Entry{newEntry(f.Fix, "%s", f.Text)})
+		all = append(all, b)
+	}
+	return all
+}
+
+// errorBlocks returns the blocks for a config that cannot be loaded, so that there is no
+// directive to check.
+func errorBlocks(err error) []*block {
+	var adapt *dryrun.AdaptError
+	if errors.As(err, &adapt) {
+		return findingBlocks(adapt.Findings, report.NewProblem)
+	}
+	e := report.NewProblem(loadErrorFix(err), "%v", err)
+	e.Check = "config"
+	return []*block{{entries: []report.Entry{e}}}
 }
 
 func (b *block) add(check string, results []report.Entry) {

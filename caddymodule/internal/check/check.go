@@ -4,7 +4,6 @@ package check
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"slices"
@@ -111,6 +110,7 @@ type checkRun struct {
 	quiet         bool
 	user          dryrun.User
 	timeout       time.Duration
+	progress      *report.Progress
 }
 
 // directiveChecks lists the checks of a directive, in the order of the output.
@@ -149,10 +149,8 @@ func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
 	switch {
 	case command.IsUsage(err):
 		return command.Usage, err
-	case err != nil: // there is no directive to check
-		e := report.NewProblem(loadErrorFix(err), "%v", err)
-		e.Check = "config"
-		blocks = []*block{{entries: []report.Entry{e}}}
+	case err != nil:
+		blocks = errorBlocks(err)
 	}
 	if c.quiet {
 		for _, b := range blocks {
@@ -167,8 +165,8 @@ func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
 	if err != nil {
 		return command.Problem, err
 	}
-	if n := report.Count(entries(blocks), report.Problem); n > 0 {
-		return command.Problem, errors.New(command.Plural(n, "problem"))
+	if report.Count(entries(blocks), report.Problem) > 0 {
+		return command.Problem, nil
 	}
 	return command.OK, nil
 }
@@ -181,8 +179,9 @@ func (c *checkRun) print(out io.Writer, all []report.Entry) error {
 }
 
 func (c *checkRun) check(ctx context.Context) ([]*block, error) {
-	progress := report.ProgressFor(os.Stderr)
-	defer progress.Step("reading the config")()
+	c.progress = report.ProgressFor(os.Stderr)
+	defer c.progress.End()
+	c.progress.Step("reading " + c.source.String())
 	config, err := dryrun.Load(c.source)
 	if err != nil {
 		return nil, err
@@ -191,10 +190,11 @@ func (c *checkRun) check(ctx context.Context) ([]*block, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.progress.Step("sending requests through the routes of the config")
 	routes, cancel := loadRoutes(config)
 	defer cancel()
 	for i, t := range targets {
 		t.number, t.routes = i, routes
 	}
-	return newBlocks(targets), nil
+	return append(newBlocks(targets), findingBlocks(config.Warnings, report.NewWarning)...), nil
 }

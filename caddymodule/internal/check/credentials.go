@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -67,6 +68,8 @@ func (t *target) diagnose(a attempt) report.Entry {
 		return report.NewProblem(t.apiFix()+"; caddy huma token --trace shows the response", "%s", a.result.Cause())
 	case !connected(a.result.Last()):
 		return report.NewSkipped("no connection")
+	case errors.Is(a.result.Err, context.DeadlineExceeded):
+		return report.NewProblem("try again later; if the service is always slow, set a longer timeout (options timeout and attempt_timeout)", "the service accepted the connection, but did not respond in time")
 	}
 	return report.NewProblem("try again later", "no response: %s", cmp.Or(a.result.Cause(), "timed out"))
 }

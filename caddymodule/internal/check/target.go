@@ -71,6 +71,7 @@ func (c *checkRun) loadTargets(ctx context.Context, directives []dryrun.Directiv
 		cleanups.Add(cleanup)
 		calls.Go(func() { run(ctx) })
 	}
+	c.progress.Step("waiting for the services")
 	calls.Wait()
 	return targets, nil
 }
@@ -177,6 +178,8 @@ func single(check func(*target) report.Entry) func(*target) []report.Entry {
 func loadErrorFix(err error) string {
 	var variable *option.VariableError
 	switch {
+	case errors.As(err, new(*dryrun.AdminError)):
+		return "correct --address: it is the option admin of the server, which must be running; the default is localhost:2019"
 	case errors.As(err, &variable):
 		return "set " + variable.Name + " in the environment of Caddy (EnvironmentFile= of the systemd unit, environment: of the container) and of this command"
 	case errors.Is(err, fs.ErrPermission):

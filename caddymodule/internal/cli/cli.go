@@ -117,7 +117,7 @@ func listPresets(w io.Writer, rows []presets.Preset) error {
 	if err := t.Flush(); err != nil || len(rows) == 1 {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nThe presets %s reject tokens that do not say that the email address is verified.\n**`verified assumed` states that every address is verified; `verified off` checks nothing.**\n", strings.Join(presets.DemandingVerified(), ", "))
+	_, err := fmt.Fprintf(w, "\nThe presets %s reject tokens that do not say that the email address is verified.\n`verified assumed` states that every address is verified; `verified off` checks nothing.\n", strings.Join(presets.DemandingVerified(), ", "))
 	return err
 }
 
@@ -129,6 +129,9 @@ func signedTitle(p presets.Preset) string {
 	}
 	return " (verify)"
 }
+
+// plain returns the note of a preset, which is Markdown, without emphasis.
+func plain(note string) string { return strings.ReplaceAll(note, "**", "") }
 
 func describePreset(w io.Writer, p presets.Preset) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
@@ -150,7 +153,7 @@ func describePreset(w io.Writer, p presets.Preset) error {
 	line("jwks", p.Verify.JWKS)
 	line("issuer", issuerOf(p))
 	line("algorithms", strings.Join(p.Verify.Algorithms, ", "))
-	line("note", p.Note)
+	line("note", plain(p.Note))
 	if err := t.Flush(); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ func completeValues(cmd *cobra.Command) {
 		"directive":   endpoint.DirectiveNames(),
 		"client-type": clienttype.All,
 		"adapter":     adapters(),
+		"service":     {endpoint.Huma.Name, endpoint.HumanAPI.Name},
 	}
 	for _, sub := range cmd.Commands() {
 		for flag, values := range values {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
@@ -121,30 +123,20 @@ func (r *identityRun) run(ctx context.Context, out io.Writer) (int, error) {
 		return command.Problem, err
 	}
 	var reports []identityReport
-	failed, noLogName := 0, 0
+	failed := false
 	for _, d := range directives {
-		report := identifyRequest(ctx, &d, in)
-		switch {
-		case report.Code != "" || report.Problems != nil:
-			failed++
-		case in.userOnly && report.LogName == "":
-			noLogName++
-		}
-		reports = append(reports, report)
+		done := report.ProgressFor(os.Stderr).Step("waiting for the services that identify users")
+		result := identifyRequest(ctx, &d, in)
+		done()
+		failed = failed || result.Code != "" || result.Problems != nil || in.userOnly && result.LogName == ""
+		reports = append(reports, result)
 	}
 	if r.json {
 		err = command.WriteJSON(out, reports)
 	} else {
 		err = printReports(out, reports)
 	}
-	switch {
-	case err != nil:
-	case failed > 0:
-		err = fmt.Errorf("%d of %d directives identify no user", failed, len(directives))
-	case noLogName > 0:
-		err = fmt.Errorf("cannot compute the hash in logs for %d of %d directives", noLogName, len(directives))
-	}
-	if err != nil {
+	if err != nil || failed {
 		return command.Problem, err
 	}
 	return command.OK, nil
@@ -160,6 +152,8 @@ func printReports(w io.Writer, reports []identityReport) error {
 		for _, s := range r.Sources {
 			value := s.Value
 			switch {
+			case s.Reason != "" && s.Reason == r.Detail:
+				value = "– see below"
 			case s.Reason != "":
 				value = "– " + s.Reason
 			case s.Path != "":

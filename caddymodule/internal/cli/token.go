@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/report"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
@@ -99,30 +101,29 @@ func (r *tokenRun) run(ctx context.Context, out io.Writer) (int, error) {
 	if err != nil {
 		return command.Problem, err
 	}
+	done := report.ProgressFor(os.Stderr).Step("waiting for the service")
 	result, err := dryrun.Run(ctx, h, r.register, r.user)
+	done()
 	if err != nil {
 		return command.Problem, fmt.Errorf("%s does not load:\n%w", d.Title(), err)
 	}
 	if result.Rejected() {
 		return command.Usage, fmt.Errorf("%s: %s", result.Code, result.Detail)
 	}
-	report := tokenReport{Directive: d.Name, title: d.Title(), Calls: reportCalls(result.Calls, r.trace), Milliseconds: milliseconds(result.Duration), service: d.Service}
-	report.fill(result, r.register, d.SignsUp())
+	output := tokenReport{Directive: d.Name, title: d.Title(), Calls: reportCalls(result.Calls, r.trace), Milliseconds: milliseconds(result.Duration), service: d.Service}
+	output.fill(result, r.register, d.SignsUp())
 	if huma, ok := h.(*humatoken.HumaToken); ok && r.trace {
-		report.Signed = huma.SigningScheme()
+		output.Signed = huma.SigningScheme()
 	}
 	if r.json {
-		err = command.WriteJSON(out, report)
+		err = command.WriteJSON(out, output)
 	} else {
-		err = report.print(out)
+		err = output.print(out)
 	}
 	if err != nil {
 		return command.Problem, err
 	}
-	if result.Code != "" {
-		err = fmt.Errorf("no token: %s", result.Code)
-	}
-	return exitCode(result), err
+	return exitCode(result), nil
 }
 
 // exitCode returns the exit code for the result of an exchange.

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -16,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
@@ -35,39 +38,110 @@ func (s *Source) AddFlags(f *pflag.FlagSet) {
 }
 
 // read returns the JSON config. A Caddyfile is adapted; each token directive in it has
-// the member locationKey.
-func (s Source) read() ([]byte, error) {
-	endpoint.MarkLocations(true)
-	defer endpoint.MarkLocations(false)
-	switch {
-	case s.Address != "" && (s.File != "" || s.Adapter != ""):
-		return nil, command.UsageError("--address cannot be combined with --config or --adapter")
-	case s.Address != "":
-		return readRunning(s.Address)
-	case s.File == "-" && s.Adapter == "":
-		return readStdin(os.Stdin)
+// the member locationKey. Unlike caddycmd.LoadConfig, read writes nothing to the log.
+func (s Source) read() ([]byte, []Finding, error) {
+	if s.Address != "" {
+		if s.File != "" || s.Adapter != "" {
+			return nil, nil, command.UsageError("--address cannot be combined with --config or --adapter")
+		}
+		text, err := readRunning(s.Address)
+		return text, nil, err
 	}
-	text, _, _, err := caddycmd.LoadConfig(s.File, s.Adapter)
+	if s.File == "" && s.Adapter != "" {
+		return nil, nil, command.UsageError("--adapter requires --config")
+	}
+	text, err := s.readText()
 	if err != nil {
-		return nil, cmp.Or(readError(s.File), err)
+		return nil, nil, err
 	}
-	if text == nil {
-		return nil, command.UsageError("no Caddyfile in the current directory; set --config")
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, nil, errors.New(s.String() + " is empty")
 	}
-	return text, nil
+	if s.isJSON(text) {
+		if err := json.Unmarshal(text, new(any)); err != nil {
+			return nil, nil, fmt.Errorf("%s is not valid JSON: %w; if it is a Caddyfile, set --adapter caddyfile", s.path(), err)
+		}
+		return text, nil, nil
+	}
+	return s.adapt(text)
 }
 
-// readStdin reads a config in JSON, or else a Caddyfile.
-func readStdin(in io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(in)
-	if err != nil {
-		return nil, fmt.Errorf("read config from the standard input: %w", err)
-	}
-	if json.Valid(text) {
+// readText returns the text of the config.
+func (s Source) readText() ([]byte, error) {
+	if s.File == "-" {
+		text, err := io.ReadAll(os.Stdin)
+		if err != nil {
+			return nil, fmt.Errorf("read config from the standard input: %w", err)
+		}
 		return text, nil
 	}
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": "stdin"})
-	return adapted, err
+	text, err := os.ReadFile(s.path())
+	if s.File == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, command.UsageError("no Caddyfile in the current directory; set --config")
+	}
+	return text, err
+}
+
+// path returns the path of the config in messages, "stdin" for the standard input.
+func (s Source) path() string {
+	if s.File == "-" {
+		return "stdin"
+	}
+	return cmp.Or(s.File, "Caddyfile")
+}
+
+// isJSON reports whether no adapter is required for the config. Like Caddy, it decides by
+// the name of the file. The standard input is a Caddyfile unless it is valid JSON.
+func (s Source) isJSON(text []byte) bool {
+	switch name := strings.ToLower(filepath.Base(s.path())); {
+	case s.Adapter != "":
+		return false
+	case s.File == "-":
+		return json.Valid(text)
+	case filepath.Ext(name) == ".json":
+		return true
+	default:
+		return !strings.HasPrefix(name, "caddyfile") && !strings.HasSuffix(name, ".caddyfile")
+	}
+}
+
+// adapt returns the config in JSON, with the adapter's warnings.
+func (s Source) adapt(text []byte) ([]byte, []Finding, error) {
+	name := cmp.Or(s.Adapter, "caddyfile")
+	adapter := caddyconfig.GetAdapter(name)
+	if adapter == nil {
+		return nil, nil, command.UsageError("--adapter: unknown adapter %q", name)
+	}
+	var all []Finding
+	endpoint.MarkLocations(true)
+	defer endpoint.MarkLocations(false)
+	defer option.OnLiteral(func(l option.Literal) {
+		all = append(all, Finding{l.File, l.Line, l.Option + " is written in plain text, and will be in the JSON config", "use {env.NAME} or {file./path} instead"})
+	})()
+	adapted, warnings, err := adapter.Adapt(text, map[string]any{"filename": s.path()})
+	for _, w := range warnings {
+		if strings.Contains(w.Message, "caddy fmt") {
+			continue // the format is the subject of caddy fmt and caddy validate
+		}
+		all = append(all, Finding{w.File, w.Line, strings.TrimPrefix(w.Directive+": "+w.Message, ": "), ""})
+	}
+	return adapted, all, adaptError(err, s.path(), text)
+}
+
+// AdminError is an error of a call to the admin endpoint at Address.
+type AdminError struct {
+	Address string
+	error
+}
+
+// Error implements error. Caddy's error has the text of the error of the network after
+// those of its layers.
+func (e *AdminError) Error() string {
+	text := e.error.Error()
+	if _, network, found := strings.Cut(text, "/config/\": "); found {
+		text = network
+	}
+	return "read config of the running server at " + e.Address + ": " + text
 }
 
 // maxConfig is the maximum size of the config of a running server, in bytes.
@@ -77,7 +151,7 @@ const maxConfig = 64 << 20
 func readRunning(address string) ([]byte, error) {
 	response, err := caddycmd.AdminAPIRequest(address, http.MethodGet, "/config/", nil, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read config of the running server: %w", err)
+		return nil, &AdminError{address, err}
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxConfig))
@@ -90,8 +164,8 @@ func readRunning(address string) ([]byte, error) {
 	return text, nil
 }
 
-// describe returns the source as text.
-func (s Source) describe() string {
+// String returns the source for messages.
+func (s Source) String() string {
 	switch {
 	case s.Address != "":
 		return "the config of the server at " + s.Address
@@ -106,6 +180,9 @@ type Config struct {
 	// Directives are the token directives, in the order of routes.Walk.
 	Directives []Directive
 
+	// Warnings are about the Caddyfile.
+	Warnings []Finding
+
 	// HTTP is the JSON config of the HTTP app.
 	HTTP map[string]any
 
@@ -116,7 +193,7 @@ type Config struct {
 // Load reads a config and returns its token directives. It returns an error if there are
 // none.
 func Load(s Source) (*Config, error) {
-	text, err := s.read()
+	text, warnings, err := s.read()
 	if err != nil {
 		return nil, err
 	}
@@ -129,25 +206,12 @@ func Load(s Source) (*Config, error) {
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
-	c := &Config{HTTP: config.Apps.HTTP, Storage: config.Storage}
+	c := &Config{HTTP: config.Apps.HTTP, Storage: config.Storage, Warnings: warnings}
 	if c.Directives, err = directives(c.HTTP); err != nil {
 		return nil, err
 	}
 	if c.Directives == nil {
-		return nil, errors.New(s.describe() + " has no " + strings.Join(endpoint.DirectiveNames(), " and no "))
+		return nil, errors.New(s.String() + " has no " + strings.Join(endpoint.DirectiveNames(), " and no "))
 	}
 	return c, nil
-}
-
-// readError returns the error of reading file, or nil if the file can be read. It is an
-// *fs.PathError, whose kind Caddy's own error does not have.
-func readError(file string) error {
-	if file == "" || file == "-" {
-		return nil
-	}
-	info, err := os.Stat(file)
-	if err == nil && (info.Mode().IsRegular() || info.IsDir()) { // a pipe can be read only once
-		_, err = os.ReadFile(file)
-	}
-	return err
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"go.uber.org/zap"
 
 	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
@@ -138,15 +137,4 @@ func List(target *[]string) func(*caddyfile.Dispenser) error {
 // Such a value is checked when the config loads, not when the Caddyfile is adapted.
 func HasPlaceholder(value string) bool {
 	return strings.Contains(value, "{env.") || strings.Contains(value, "{file.")
-}
-
-// WarnLiteral logs a warning if a secret is not a placeholder, because the JSON config
-// will contain it in plain text. This includes secrets from {$VAR}. It writes to the
-// log, because directives cannot add to the warnings of Caddy's Caddyfile adapter.
-func WarnLiteral(d *caddyfile.Dispenser, name, value string) {
-	if HasPlaceholder(value) || value == "{sig.timestamp}" {
-		return
-	}
-	caddy.Log().Named("caddyfile").Warn("secret is written in plain text and will be in the JSON config; use {env.NAME} or {file./path} instead",
-		zap.String("option", name), zap.String("file", d.File()), zap.Int("line", d.Line()))
 }

@@ -5,6 +5,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -77,7 +78,7 @@ Exit codes:
   caddy huma probe https://app.example.com/private/huma-token --bearer '{file./run/secrets/token}' --client-type ios
   caddy huma probe https://api.example.com --bearer '{env.TOKEN}' --origin https://app.example.com
   caddy huma probe http://localhost:8080 --user 'alice:{env.PASSWORD}'`,
-		Args: cobra.ExactArgs(1),
+		Args: oneURL,
 	}
 	var o options
 	f := cmd.Flags()
@@ -101,6 +102,17 @@ Exit codes:
 		return p.run(ctx, out)
 	})
 	return cmd
+}
+
+// oneURL returns an error unless there is exactly one argument.
+func oneURL(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return errors.New("the URL of a token endpoint is required, such as https://app.example.com; `caddy huma probe --help` shows examples")
+	case len(args) > 1:
+		return fmt.Errorf("unexpected argument %q: only one URL is allowed", args[1])
+	}
+	return nil
 }
 
 // probe is one run of the command against one endpoint.
@@ -172,8 +184,8 @@ func (p *probe) run(ctx context.Context, out io.Writer) (int, error) {
 	if err != nil {
 		return command.Problem, err
 	}
-	if n := report.Count(all, report.Problem); n > 0 {
-		return command.Problem, errors.New(command.Plural(n, "problem"))
+	if report.Count(all, report.Problem) > 0 {
+		return command.Problem, nil
 	}
 	return command.OK, nil
 }

@@ -198,7 +198,7 @@ func TestUsage(t *testing.T) {
 		"--origin must be a scheme and a host":                   {url, "--origin", "canary.example"},
 		"--origin must be a scheme":                              {url, "--origin", "https://canary.example/path"},
 		"--origin is the origin of the URL itself":               {url, "--origin", url},
-		"accepts 1 arg":                                          {},
+		"the URL of a token endpoint is required":                {},
 		"unknown flag":                                           {url, "--insecure"},
 	} {
 		cmd := Command()
@@ -208,8 +208,8 @@ func TestUsage(t *testing.T) {
 		cmd.SetErr(&out)
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		err := cmd.ExecuteContext(t.Context())
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", args, err, want)
+		if err == nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%q: %v: %s, want %q", args, err, out.String(), want)
 		}
 		if strings.Contains(fmt.Sprint(err, out.String()), canary) {
 			t.Errorf("%q: a value is printed: %v %s", args, err, out.String())

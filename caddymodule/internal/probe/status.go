@@ -17,7 +17,7 @@ import (
 
 // The fixes that several findings share.
 const (
-	fixPath = "check the URL: its path must be that of the token endpoint"
+	fixPath = "check the URL: its path must be that of the token endpoint; if it is, another handler responds first: caddy huma check finds it"
 	fixApp  = "see the log of the server behind this URL"
 	fixLive = "respond with 401 at this path instead: exclude it from the login page, or let huma_token call the auth server (identity { auth_server … }), which turns redirects into 401"
 )

@@ -47,15 +47,15 @@ var colors = map[Result]string{OK: "\x1b[32m", Warning: "\x1b[33m", Problem: "\x
 const colorEnd = "\x1b[0m"
 
 // Print prints entries, grouped by consecutive equal subjects, and a summary. A subject
-// may have several lines. Each entry
-// is one line, followed by a line with the fix if there is one.
+// may have several lines. Each entry is one line, followed by a line with the fix if there
+// is one.
 func (p Printer) Print(w io.Writer, all []Entry) error {
 	out := bufio.NewWriter(w)
+	all, total := fold(all), all
 	checks, results := 0, 0
 	for _, e := range all {
 		checks, results = max(checks, utf8.RuneCountInString(e.Check)), max(results, len(e.Result))
 	}
-	all, total := fold(all), all
 	indent := len("  ") + checks + len("  ") + results + len("  ")
 	for i, e := range all {
 		if e.Subject != "" && (i == 0 || e.Subject != all[i-1].Subject) {

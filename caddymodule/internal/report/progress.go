@@ -56,6 +56,16 @@ func (p *Progress) Step(text string) (done func()) {
 	}
 }
 
+// End ends the present step, if there is one. Call it before printing other output.
+func (p *Progress) End() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
 // end stops the present step and clears its line. p.mu must be held.
 func (p *Progress) end() {
 	if p.timer != nil {

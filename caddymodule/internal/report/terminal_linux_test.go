@@ -2,42 +2,16 @@ package report
 
 import (
 	"bufio"
-	"os"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
-
-// openTerminal opens a pseudoterminal of 50 columns. What is written to terminal can be
-// read from screen.
-func openTerminal(t *testing.T) (terminal, screen *os.File) {
-	t.Helper()
-	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(func() { _ = screen.Close() })
-	fd := int(screen.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY)
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-	terminal = os.NewFile(peer, "terminal")
-	t.Cleanup(func() { _ = terminal.Close() })
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 25, Col: 50}); err != nil {
-		t.Fatal(err)
-	}
-	return terminal, screen
-}
 
 // TestTerminal: on a terminal, lines are wrapped at its width, and results are colored
 // unless the user does not want colors.
 func TestTerminal(t *testing.T) {
-	terminal, _ := openTerminal(t)
+	terminal, _ := testutil.OpenTerminal(t, 50)
 	for _, c := range []struct {
 		noColor, term string
 		want          Printer
@@ -57,7 +31,7 @@ func TestTerminal(t *testing.T) {
 // TestProgress: a step that takes longer than a second is shown until it is done, and a
 // shorter one is not.
 func TestProgress(t *testing.T) {
-	terminal, screen := openTerminal(t)
+	terminal, screen := testutil.OpenTerminal(t, 50)
 	p := ProgressFor(terminal)
 	p.Step("short")()
 	replaced := p.Step("replaced")
