@@ -31,8 +31,7 @@ const everyField = `{
 		"header_name": "X-Signature"
 	},
 	"header_up": {"X-Timestamp": ["{sig.timestamp}"], "X-Key": ["{env.HUMA_TEST_SECRET}", "two"]},
-	"sign_in": {"path": "/auth/v1/private/signin", "body": {"method": 4, "__proto__": {"a": ["{env.HUMA_TEST_SECRET}", null]}}, "omit": ["language"]},
-	"sign_up": {"path": "/auth/v1/private/signup", "body": {"language": "en"}, "omit": ["language", "ipAddress"]},
+	"sign_in": {"path": "/auth/v1/private/signin", "body": {"method": 4, "__proto__": {"a": ["{env.HUMA_TEST_SECRET}", null]}}, "omit": ["language"]}, "sign_up": {"path": "/auth/v1/private/signup", "body": {"language": "en"}, "omit": ["language", "ipAddress"]},
 	"tls": {"ca": "CERT", "client_certificate": "CERT", "client_key": "KEY"},
 	"registration": {
 		"rate": "30/m",

@@ -57,8 +57,9 @@ func CheckCalls(signIn, signUp CallOptions) error {
 	}
 	// A sign-in is sent again and again, and is retried. As a sign-up, it would create
 	// accounts without any limit.
-	if samePath(signIn.path(exchange.OpSignIn), signUp.path(exchange.OpSignUp)) {
-		errs = append(errs, errors.New("sign_in: path must differ from the path of sign_up"))
+	at := signIn.path(exchange.OpSignIn)
+	if samePath(at, signUp.path(exchange.OpSignUp)) || samePath(at, paths[exchange.OpSignUp]) {
+		errs = append(errs, errors.New("sign_in: path must differ from the path of sign_up, and from its published path"))
 	}
 	return errors.Join(errs...)
 }

@@ -41,6 +41,7 @@ func TestCheckCalls(t *testing.T) {
 		{"escaped dot segments", path("/x/%2e%2E/admin"), CallOptions{}, "sign_in: path"},
 		{"two dots in a name", path("/a..b"), CallOptions{}, ""},
 		{"the published path of the other", path("/api/integration/v1/auth/signup"), CallOptions{}, "must differ"},
+		{"the published path of a call that has another", path("/api/integration/v1/auth/signup"), path("/x"), "must differ"},
 		{"one path for both", path("/a/signup"), path("/A/sign%75p/"), "must differ"},
 
 		{"a member", body("method"), body("method"), ""},

@@ -121,8 +121,8 @@ const (
 	EditionOldest = "oldest"
 )
 
-// The allowed values of options: the editions, the algorithms and encodings of a signature, and the
-// client types.
+// The allowed values of options: the editions, the algorithms and encodings of a
+// signature, and the client types.
 var (
 	Editions    = []string{EditionNewest, EditionMiddle, EditionOldest}
 	Algorithms  = []string{AlgorithmSHA256, AlgorithmSHA512, AlgorithmHawk, AlgorithmOff}
