@@ -51,6 +51,16 @@ func TestIdentityNamesUsersAsLogsDo(t *testing.T) {
 	}
 }
 
+// TestIdentityOrigins: the command treats a request of another site as the endpoint does.
+func TestIdentityOrigins(t *testing.T) {
+	config := writeFile(t, "Caddyfile", strings.ReplaceAll(simpleSite(newHuma(t, sandbox.Config{}), allowOrigins), "SITE", "http://localhost"))
+	try := func(origin string) *ran {
+		return run(t, cli.IdentityCommand(), "--config", config, "--peer", "127.0.0.1", "-H", "X-Test-User: a@x.example", "-H", "Sec-Fetch-Site: cross-site", "-H", "Origin: "+origin)
+	}
+	try(webApp).ends(0, "→ a@x.example")
+	try("https://evil.example").ends(1, "no user: 403 cross_site")
+}
+
 // TestIdentityNames: the hash of a user without a request, and when it cannot be
 // computed.
 func TestIdentityNames(t *testing.T) {

@@ -28,9 +28,9 @@ func preflight(of string) []func(*http.Request) {
 	}
 }
 
-// wantCORS checks all CORS headers of a response, which are those for a page of an origin,
-// or none if the origin is empty, and Vary. allowHeaders is empty unless the response is
-// one to a preflight.
+// wantCORS checks all CORS headers of a response, which are those for a page of an
+// origin, or none if the origin is empty, and Vary. allowHeaders is empty unless the
+// response is one to a preflight.
 func (a *response) wantCORS(t testing.TB, origin, allowHeaders string) {
 	t.Helper()
 	want := make(map[string]string)
@@ -62,8 +62,8 @@ func (a *response) wantCORS(t testing.TB, origin, allowHeaders string) {
 // add one.
 const defaultAllowHeaders = "Authorization, Content-Type, Cache-Control, Pragma"
 
-// TestCORS checks that each response to a listed origin can be read by its pages, and none
-// by those of another origin.
+// TestCORS checks that each response to a listed origin can be read by its pages, and
+// none by those of another origin.
 func TestCORS(t *testing.T) {
 	cross := header("Sec-Fetch-Site", "cross-site")
 	user := as("a@x.example")

@@ -77,10 +77,10 @@ func (p *Policy) Allows(request http.Header) bool {
 	return ok
 }
 
-// SetHeaders sets the headers that let the page that sent a request read the response. If
-// its origin is not allowed, SetHeaders removes Access-Control-Allow-Origin, which another
-// handler may have set: the option alone decides which pages read a token. The caller
-// must set Vary.
+// SetHeaders sets the headers that let the page that sent a request read the response.
+// If its origin is not allowed, SetHeaders removes Access-Control-Allow-Origin, which
+// another handler may have set: the option alone decides which pages read a token. The
+// caller must set Vary.
 func (p *Policy) SetHeaders(response, request http.Header) {
 	switch {
 	case p == nil:

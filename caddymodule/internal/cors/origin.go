@@ -97,8 +97,8 @@ func cutPort(authority string) (host, port string, found bool) {
 	return strings.Cut(authority, ":")
 }
 
-// serializeHost returns a host in the form that browsers send (URL Standard, section 3.5):
-// names in punycode and in lower case, IPv6 addresses in their shortest form.
+// serializeHost returns a host in the form that browsers send (URL Standard, section
+// 3.5): names in punycode and in lower case, IPv6 addresses in their shortest form.
 func serializeHost(host string) (string, error) {
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		return serializeIPv6(strings.TrimSuffix(inner, "]"))
@@ -125,7 +125,8 @@ func serializeHost(host string) (string, error) {
 	return name, nil
 }
 
-// isNumber reports whether the last label of a host makes it an IPv4 address for browsers.
+// isNumber reports whether the last label of a host makes it an IPv4 address for
+// browsers.
 func isNumber(label string) bool {
 	if hex, ok := strings.CutPrefix(label, "0x"); ok {
 		return strings.Trim(hex, "0123456789abcdef") == ""
@@ -146,8 +147,8 @@ func serializeIPv6(text string) (string, error) {
 }
 
 // IsInsecure reports whether pages of an origin are loaded without TLS from another
-// machine, so that an attacker on the network can change them. The origin must be one that
-// CheckOrigin accepts.
+// machine, so that an attacker on the network can change them. The origin must be one
+// that CheckOrigin accepts.
 func IsInsecure(origin string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme != "http" {

@@ -8,8 +8,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/cors"
 )
 
-// TestCheckOrigin checks that each value in a form that no browser sends has an error with
-// the form to write.
+// TestCheckOrigin checks that each value in a form that no browser sends has an error
+// with the form to write.
 func TestCheckOrigin(t *testing.T) {
 	for _, c := range []struct{ origin, want string }{
 		{"https://app.example.com", ""},
