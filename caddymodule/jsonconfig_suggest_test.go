@@ -16,7 +16,7 @@ func TestJSONSuggestsFields(t *testing.T) {
 		`{"handler":"huma_token","identity":{"verify":{"issuers":"x"}}}`:               `unknown field "issuers" (did you mean 'issuer'?)`,
 		`{"handler":"huma_token","colour":"red"}`:                                      `unknown field "colour"`,
 		`{"handler":"human_api_token","client_sceret":"x"}`:                            `unknown field "client_sceret" (did you mean 'client_secret'?)`,
-		`{"handler":"huma_token","cache":{"store":{"module":"redis","adress":["a"]}}}`: `unknown field "adress" (did you mean 'address'?)`,
+		`{"handler":"huma_token","cache":{"store":{"module":"redis","addres":["a"]}}}`: `unknown field "addres" (did you mean 'address'?)`,
 		`{"handler":"huma_token","identity":"authelia"}`:                               `identity: must be an object in JSON, not string`,
 		`{"handler":"huma_token","identity":{"domains":"x"}}`:                          `domains: must be an array in JSON, not string`,
 		`{"handler":"huma_token","max_waiting":"x"}`:                                   `max_waiting: must be a number in JSON, not string`,

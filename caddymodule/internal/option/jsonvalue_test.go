@@ -16,7 +16,7 @@ func TestExpandJSON(t *testing.T) {
 	file := testutil.WriteFile(t, "secret", "s3cret\n")
 	for text, want := range map[string]string{
 		`4`:                           `4`,
-		" 4\n":                        `4`,
+		"4\n":                         `4`,
 		`-0.00000123456789012345E-20`: `-0.00000123456789012345E-20`,
 		`null`:                        `null`,
 		`false`:                       `false`,

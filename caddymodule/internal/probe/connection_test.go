@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -108,7 +109,9 @@ func TestPlainHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	dialer := new(net.Dialer)
-	p.send = &http.Transport{Dial: func(string, string) (net.Conn, error) { return dialer.Dial("tcp", strings.TrimPrefix(url, "http://")) }}
+	p.send = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", strings.TrimPrefix(url, "http://"))
+	}}
 	defer p.send.CloseIdleConnections()
 	finds(t, p.check(t.Context()), "connection warning: without TLS → https", "unauthenticated problem: redirects to https → use the https URL")
 	for host, local := range map[string]bool{

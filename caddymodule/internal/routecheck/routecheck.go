@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -146,10 +147,10 @@ func (s *Site) request(server string, u URL, t *trace) {
 	w := &recorder{header: make(http.Header), request: r}
 	defer func() {
 		t.status, t.path, t.responder = w.status, cmp.Or(w.path, r.URL.Path), w.responder()
-		switch p := recover(); {
-		case p == http.ErrAbortHandler:
+		p := recover()
+		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			t.responder = "abort"
-		case p != nil:
+		} else if p != nil {
 			t.err = fmt.Errorf("panic: %v", p)
 		}
 	}()
