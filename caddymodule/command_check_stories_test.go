@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/probe"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
@@ -72,7 +73,8 @@ func (s storyServers) text(caddyfile string) string {
 
 // TestCheckStoriesAreReal runs each story and its fix, and checks that the site works
 // exactly if check finds nothing: a signed-in user gets a token, an app that is not signed
-// in gets 401, and the login page can be opened.
+// in gets 401, and the login page can be opened. The command probe finds the same about
+// the token and the 401.
 func TestCheckStoriesAreReal(t *testing.T) {
 	servers := startStoryServers(t)
 	_, cases := siteCases(t, "stories.txtar")
@@ -102,6 +104,14 @@ func TestCheckStoriesAreReal(t *testing.T) {
 			if works == found {
 				t.Errorf("works: %t (signed in: %d, token: %t; not signed in: %d; login page: %d), but check finds\n%s",
 					works, signedIn.StatusCode, token, anonymous.StatusCode, login.StatusCode, findings(all))
+			}
+			args := []string{s.URL + path, "--timeout", "20s", "--client-type", "ios", "--cookie", "_oauth2_proxy=s-ada", "--cookie", "authelia_session=s-ada", "--cookie", "session=s-ada"}
+			if strings.Contains(text, "trust proxies") {
+				args = append(args, "--header", "X-Auth-Request-Email: ada@x.example")
+			}
+			probed := run(t, probe.Command(), args...).hides("s-ada", "ada@x.example", "eyJ")
+			if good := token && anonymous.StatusCode == http.StatusUnauthorized; good != (probed.code == 0) {
+				t.Errorf("works: %t, but probe ends with exit code %d:\n%s", good, probed.code, probed.out)
 			}
 			if users := fake.Users(); token != (len(users) == 1 && users[0].Email == "ada@x.example") {
 				t.Errorf("token: %t, users: %+v", token, users)

@@ -244,12 +244,11 @@ func (h *HumaToken) parseTLS(d *caddyfile.Dispenser) error {
 	})(d)
 }
 
-// minHold is the minimum of the option hold.
-const minHold = time.Second
+const minHold = time.Second // of the option hold
 
 func (h *HumaToken) parseRegistration(d *caddyfile.Dispenser) error {
-	h.Registration = new(Registration)
-	r := h.Registration
+	r := new(Registration)
+	h.Registration = r
 	return option.OffOrBlock(&r.Disabled, option.Options{
 		"rate":            r.parseRate,
 		"hold":            option.Duration(&r.Hold, minHold),
@@ -289,13 +288,13 @@ func (r *Registration) parseAttribute(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	key, value := values[0], values[1]
+	key := values[0]
 	if _, ok := r.Attribute[key]; ok {
 		return d.Errf("duplicate option 'attribute' for the key '%s'", key)
 	}
 	if r.Attribute == nil {
 		r.Attribute = make(map[string]string)
 	}
-	r.Attribute[key] = value
+	r.Attribute[key] = values[1]
 	return nil
 }
