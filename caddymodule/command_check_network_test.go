@@ -67,7 +67,7 @@ func TestCheckFindsClock(t *testing.T) {
 	finds(t, all, "discovery problem: fetch discovery document: → the issuer", "userinfo problem: connection refused → start the service", "clock problem: signed assertions are rejected if the clock skew")
 }
 
-// TestCheckFindsCertificates: what is wrong with the service's.
+// TestCheckFindsCertificates checks the results for certificates that are not trusted.
 func TestCheckFindsCertificates(t *testing.T) {
 	other := testutil.NewAuthority(t.TempDir(), "another authority")
 	expired, early, elsewhere, named := testutil.Loopback(), testutil.Loopback(), testutil.Loopback(), testutil.Loopback()
@@ -112,7 +112,8 @@ func TestCheckFindsCertificates(t *testing.T) {
 	})
 }
 
-// TestCheckFindsNetwork: a name that is none, and an address where nobody is.
+// TestCheckFindsNetwork checks a name that does not resolve, and an address at which no
+// server listens.
 func TestCheckFindsNetwork(t *testing.T) {
 	noNames(t)
 	fake := newHuma(t, sandbox.Config{})
@@ -132,7 +133,7 @@ func TestCheckFindsNetwork(t *testing.T) {
 	finds(t, all, "dns problem: something.invalid", "routes problem: is handled by another directive")
 }
 
-// noNames makes every name be looked up at a server that knows none.
+// noNames makes all DNS lookups fail with NXDOMAIN.
 func noNames(t *testing.T) {
 	t.Helper()
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -158,7 +159,7 @@ func noNames(t *testing.T) {
 	t.Cleanup(func() { net.DefaultResolver = before })
 }
 
-// TestCheckFindsClientIP: what Huma would be told of a user's address.
+// TestCheckFindsClientIP checks the result about the IP address that Huma gets.
 func TestCheckFindsClientIP(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	proxied := strings.Replace(humaBlock(fake), "identity basic_auth", "identity authelia\ntrust proxies 10.0.0.0/8 192.168.0.1", 1)
@@ -168,7 +169,7 @@ func TestCheckFindsClientIP(t *testing.T) {
 		global, block, result, found string
 		want                         string
 	}{
-		{"nobody in front", "", humaBlock(fake), "ok", "the direct peer", ""},
+		{"no proxy in front", "", humaBlock(fake), "ok", "the direct peer", ""},
 		{"a proxy in front", "", proxied, "warning", "", "client_ip warning: the proxy's IP address → servers { trusted_proxies static 10.0.0.0/8 192.168.0.1 }"},
 		{"headers not read", server("client_ip_headers X-Real-Ip"), humaBlock(fake), "problem", "", "client_ip problem: X-Real-Ip is ignored → trusted_proxies static private_ranges"},
 		{"trusted proxies", server("trusted_proxies static 10.0.0.0/8"), proxied, "ok", "in X-Forwarded-For; if the proxy appends", ""},
@@ -208,7 +209,7 @@ func TestCheckFindsRedis(t *testing.T) {
 	_, all = runCheck(t, redis(freeAddress(t), ""))
 	finds(t, all, "redis problem: connection refused → address")
 	if strings.Contains(fmt.Sprint(all), "canary") {
-		t.Errorf("the password is told: %v", all)
+		t.Errorf("the password is printed: %v", all)
 	}
 }
 

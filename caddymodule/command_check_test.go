@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// checkDocument is a line of what caddy huma check --json prints.
+// checkDocument is one result in the output of caddy huma check --json.
 type checkDocument struct {
 	Directives                          []string
 	Account, Check, Result, Detail, Fix string
@@ -31,10 +31,10 @@ func (c checkDocument) directive() string {
 	return c.Directives[0]
 }
 
-// wholeMinutes takes out what a Date, in whole seconds, cannot tell.
+// wholeMinutes removes the inaccuracy of the header Date, which has whole seconds.
 var wholeMinutes = strings.NewReplacer("1m59s", "2m0s", "2m1s", "2m0s", "9m59s", "10m0s", "10m1s", "10m0s")
 
-// check checks a config in both forms of output. It returns what --json prints.
+// runCheck checks a config with both forms of output, and returns the results of --json.
 func runCheck(t *testing.T, config string, args ...string) (code int, all []checkDocument) {
 	t.Helper()
 	args = append([]string{"--config", config, "--timeout", "20s"}, args...)
@@ -103,8 +103,8 @@ func results(all []checkDocument) map[string]string {
 // servers is the global option that says where a client's address comes from.
 const trustedServers = "{\nservers {\ntrusted_proxies static 10.0.0.0/8\n}\n}\n"
 
-// TestCheckHealthy: nothing is found, nobody is signed up, and there is a result
-// for everything.
+// TestCheckHealthy checks that a valid config has no problems, that each check has a
+// result, and that no user is created.
 func TestCheckHealthy(t *testing.T) {
 	r := redistest.Start(t)
 	srv := newTLSService(t, sandbox.Config{}, testutil.Loopback(), systemAuthority)
@@ -148,7 +148,7 @@ func TestCheckHealthy(t *testing.T) {
 	}
 	for _, s := range []*fakeHuma{fake, srv} {
 		if len(s.Users()) != 0 || len(s.HumanUsers()) != 0 || s.calls("signup") != 0 || s.calls("session") != 0 {
-			t.Errorf("somebody became a user: %v %v", s.Users(), s.HumanUsers())
+			t.Errorf("a user was created: %v %v", s.Users(), s.HumanUsers())
 		}
 		for _, c := range s.Calls().Calls {
 			if !strings.HasSuffix(c.Email+c.ClientUserID, "example.invalid") {
@@ -158,7 +158,7 @@ func TestCheckHealthy(t *testing.T) {
 	}
 }
 
-// TestCheckOffline: nobody is called.
+// TestCheckOffline checks that --offline makes no calls.
 func TestCheckOffline(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	_, all := runCheck(t, caddyfileOf(t, humaBlock(fake, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys "+redisKey+"\n}\n}")), "--offline")
@@ -173,8 +173,8 @@ func TestCheckOffline(t *testing.T) {
 	}
 }
 
-// TestCheckFindsConfig: what keeps a config from loading, all of it, and what
-// else is wrong with the same directive.
+// TestCheckFindsConfig checks that all errors of a config are found, together with the
+// other problems of the directive.
 func TestCheckFindsConfig(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Secret: "another"})
 	block := humaBlock(fake)
@@ -229,7 +229,7 @@ func TestCheckFindsConfig(t *testing.T) {
 			_, all := runCheck(t, c.config)
 			finds(t, all, c.want...)
 			if strings.Contains(fmt.Sprint(all), "canary") {
-				t.Errorf("a value is told: %v", all)
+				t.Errorf("a value is printed: %v", all)
 			}
 		})
 	}
@@ -259,7 +259,7 @@ func TestCheckFindsCredentials(t *testing.T) {
 		{"another path", sandbox.Config{Prefix: "/huma"}, nil, "credentials problem: 404 → api", "credentials warning: either the user or the path does not exist → api"},
 		{"down", sandbox.Config{}, fault(sandbox.Fault{Status: 503}), "credentials problem: the service is down → try again", "credentials problem: status 503 → try again"},
 		{"too many calls", sandbox.Config{}, fault(sandbox.Fault{Status: 429}), "credentials problem: status 429 → try again", "credentials problem: status 429"},
-		{"somebody else", sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>"}), "credentials problem: not JSON → api", "credentials problem: not JSON → api"},
+		{"another service", sandbox.Config{}, fault(sandbox.Fault{Status: 200, Body: "<html>"}), "credentials problem: not JSON → api", "credentials problem: not JSON → api"},
 		{"a redirect", sandbox.Config{}, fault(sandbox.Fault{Redirect: "https://login.invalid/"}), "credentials problem: status 307 → api", "credentials problem: status 307 → api"},
 		{"401 by a proxy", sandbox.Config{}, fault(sandbox.Fault{Status: 401, Body: "no"}), "credentials problem: status 401 → secret", "credentials problem: status 401 → client_secret"},
 		{"no answer", sandbox.Config{}, fault(sandbox.Fault{Delay: 5 * time.Second}), "credentials problem: did not respond in time → longer timeout", "credentials problem: did not respond in time"},
@@ -280,7 +280,7 @@ func TestCheckFindsCredentials(t *testing.T) {
 				}
 			}
 			if len(fake.Users())+len(fake.HumanUsers()) > 0 {
-				t.Error("somebody became a user")
+				t.Error("a user was created")
 			}
 		})
 	}

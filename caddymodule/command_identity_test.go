@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
 
-// identified is what caddy huma identity --json prints of a directive.
+// identified is the result for one directive in the output of caddy huma identity --json.
 type identified struct {
 	Directive string
 	LogName   string `json:"log_name"`

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// tokenDocument is what caddy huma token --json prints.
+// tokenDocument is the output of caddy huma token --json.
 type tokenDocument struct {
 	Directive, Outcome, Code, Detail, Cause, Fix, Signed string
 	Token                                                json.RawMessage
@@ -74,7 +74,7 @@ func TestTokenOfAConfigFile(t *testing.T) {
 	}
 }
 
-// TestTokenAsTheDirective: what the config says of calls is what is done.
+// TestTokenAsTheDirective checks that the command makes the calls of the directive.
 func TestTokenAsTheDirective(t *testing.T) {
 	t.Setenv("HEADER_UP", "canary-header")
 	for _, c := range []struct {
@@ -176,7 +176,7 @@ func TestTokenFails(t *testing.T) {
 			run(t, cli.TokenCommand(), "--config", caddyfileOf(t, humaBlock(fake, c.options)), "--email", "alice@x.example", "--client-type", "web", "--register").
 				ends(c.code, c.parts...).hides("canary", "sandbox-secret", "alice")
 			if len(fake.Users()) > 0 {
-				t.Error("somebody was signed up")
+				t.Error("a user was signed up")
 			}
 		})
 	}
@@ -203,7 +203,7 @@ func TestTokenOfHumanAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	var v tokenDocument
-	token("--json").ends(0).json(&v) // somebody who has connected a source needs no more
+	token("--json").ends(0).json(&v) // a user who has connected a source gets an id token at once
 	if !strings.Contains(string(v.Token), `"id_token"`) {
 		t.Errorf("%s", v.Token)
 	}
@@ -213,8 +213,8 @@ func TestTokenOfHumanAPI(t *testing.T) {
 	run(t, cli.TokenCommand(), "--config", wrong, "--user-id", "u").ends(1, "INVALID_CLIENT_ID_OR_SECRET", "fix: client_id")
 }
 
-// TestTokenUsage: what is wrong with a call of the command, or with its config, is
-// told before anybody is asked.
+// TestTokenUsage checks that wrong usage and errors of the config are reported before any
+// call is made.
 func TestTokenUsage(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	file, one := humaConfig(t, fake), caddyfileOf(t, humaBlock(fake))
@@ -227,7 +227,7 @@ func TestTokenUsage(t *testing.T) {
 		code int
 		part string
 	}{
-		{"nobody", "--config-file " + file, 2, "--email is required"},
+		{"no user", "--config-file " + file, 2, "--email is required"},
 		{"no user id", "--config " + human + " --email a@x.example", 2, "--user-id is required"},
 		{"no address", "--config-file " + file + " --client-type ios --email alice", 2, "identity_invalid: --email must be one email address"},
 		{"no client type", "--config-file " + file + " --email a@x.example", 2, "client_type_required: set --client-type to ios, android or web"},

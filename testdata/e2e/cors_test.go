@@ -18,7 +18,8 @@ func corsRecipe(t *testing.T, site, page, authServer string) string {
 	blocks := strings.Split(section, "```caddyfile\n")
 	text, _, _ := strings.Cut(blocks[len(blocks)-1], "```")
 	for from, to := range map[string]string{
-		"api.example.com {": site + " {", "https://app.example.com": page, "config_file /etc/huma/huma-config.json": "HUMA", "authelia:9091": authServer,
+		"api.example.com {": site + " {", "https://app.example.com": page, "config_file /etc/huma/huma-config.json": "HUMA", "oauth2-proxy:4180": authServer,
+		"uri /oauth2/auth": "uri /api/authz/forward-auth", "X-Auth-Request-Email": "Remote-Email", "identity oauth2_proxy": "identity authelia", // the fake is one of Authelia
 	} {
 		if !strings.Contains(text, from) {
 			t.Fatalf("the README's recipe has no %q:\n%s", from, text)

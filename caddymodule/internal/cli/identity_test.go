@@ -202,7 +202,7 @@ func TestCommandIdentity(t *testing.T) {
 			[]string{"--config", asking, "-H", "Cookie: session=alice"},
 			true, []string{"user.email in the application's response", "alice@x.example", "user.id in", "7", "→ alice@x.example\n"},
 		},
-		{"the application knows nobody",
+		{"the application does not know the user",
 			[]string{"--config", asking, "-H", "Cookie: session=other"},
 			false, []string{"no user: 401 identity_missing", "responded with 401"},
 		},

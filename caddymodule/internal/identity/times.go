@@ -44,8 +44,8 @@ func isTime(text string) bool {
 	return ok && !isZero(t)
 }
 
-// isZeroTime reports whether text is what languages and databases write in place of a
-// time that is not set: a year 0 or 1, as in Go, .NET and MySQL, or the Unix epoch.
+// isZeroTime reports whether text is a value that languages and databases write in place
+// of a time that is not set: a year 0 or 1, as in Go, .NET and MySQL, or the Unix epoch.
 func isZeroTime(text string) bool {
 	if strings.HasPrefix(text, "0000-00-00") { // MySQL; not a valid date
 		return true

@@ -75,7 +75,7 @@ const (
 	cacheDown       cacheResult = "down"
 )
 
-// refreshTokenResult is what happened to a refresh token.
+// refreshTokenResult is the result of saving a refresh token.
 type refreshTokenResult string
 
 // The results for refresh tokens.

@@ -68,7 +68,7 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// TestProblems: everything that is wrong is told at once, with the option's name; what
+// TestProblems: all errors are reported at once, with the option's name; what
 // only follows from a placeholder that cannot be evaluated is not.
 func TestProblems(t *testing.T) {
 	var p option.Errors

@@ -97,16 +97,16 @@ func allowed(r *response) string {
 	return ""
 }
 
-// checkHead checks that HEAD signs nobody in.
+// checkHead checks that HEAD signs in no user.
 func (p *probe) checkHead(ctx context.Context) []report.Entry {
 	r := p.do(ctx, request{method: "HEAD", clientType: p.clientType})
 	switch {
 	case r.err != nil:
 		return one(p.unexpected(r))
 	case r.status < 300:
-		return one(report.NewProblem("respond with 405 to HEAD", "status %d: HEAD signs in the user, or signs up a new one, although nobody gets the token: monitoring, link previews and prefetching send HEAD", r.status))
+		return one(report.NewProblem("respond with 405 to HEAD", "status %d: HEAD signs in the user, or signs up a new one, although no caller gets the token: monitoring, link previews and prefetching send HEAD", r.status))
 	case r.status < 400:
 		return one(report.NewWarning("respond with 405 to HEAD", "status %d: HEAD is redirected", r.status))
 	}
-	return one(report.NewOK("status %d: HEAD signs in nobody", r.status))
+	return one(report.NewOK("status %d: HEAD signs in no user", r.status))
 }

@@ -30,7 +30,7 @@ const (
 	unauthorized                   // 401
 )
 
-// trace is what happened to one request.
+// trace records the way of one request.
 type trace struct {
 	auth       authResult
 	conditions conditions
