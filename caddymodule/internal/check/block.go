@@ -19,7 +19,7 @@ type block struct {
 	account    string   // title of the account; empty for the results of a directive
 	file       string   // path of the Caddyfile with the directive, if it is known
 	line       int      // of the directive in file
-	place      string   // host and path of the directive, as in its name
+	place      string   // see placeOf
 	entries    []report.Entry
 }
 
@@ -85,13 +85,13 @@ func (b *block) add(check string, results []report.Entry) {
 	}
 }
 
-// placeOf returns the host and the path in the name of a directive, or "" if it has no
-// host.
+// placeOf returns the host and the path of a directive, as in the results of checkRoutes,
+// or "" if it has no host or no path.
 func placeOf(d *dryrun.Directive) string {
-	if len(d.Place.Hosts) == 0 {
+	if len(d.Place.Hosts) == 0 || len(d.Place.Paths) == 0 {
 		return ""
 	}
-	return strings.TrimPrefix(d.Place.Name(d.Service.Directive), d.Service.Directive+" ")
+	return d.Place.Hosts[0] + d.Place.Paths[0]
 }
 
 // merge returns the blocks with those of directives with equal results combined to one:
