@@ -22,7 +22,7 @@ func TestAdaptCoverage(t *testing.T) {
 		for _, g := range goldens(t) {
 			for _, handler := range tokenHandlers(t, []byte(g.expected)) {
 				if handler["handler"] == d.name {
-					forget(fields, "", handler)
+					removeFields(fields, "", handler)
 				}
 			}
 		}
@@ -188,12 +188,12 @@ func structFields(typ reflect.Type) map[string]bool {
 	return fields
 }
 
-// forget removes the members of an object from fields.
-func forget(fields map[string]bool, prefix string, object map[string]any) {
+// removeFields removes the members of an object from fields.
+func removeFields(fields map[string]bool, prefix string, object map[string]any) {
 	for name, value := range object {
 		delete(fields, prefix+name)
 		if nested, ok := value.(map[string]any); ok {
-			forget(fields, prefix+name+".", nested)
+			removeFields(fields, prefix+name+".", nested)
 		}
 	}
 }

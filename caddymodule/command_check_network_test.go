@@ -17,8 +17,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestCheckFindsClock: how far apart clocks may be depends on what is made of the
-// time.
+// TestCheckFindsClock checks from which difference of the clocks there is a warning or a
+// problem, which depends on what the directive needs the time for.
 func TestCheckFindsClock(t *testing.T) {
 	timestamp := "signature hmac-sha256 {\npayload {sig.timestamp}{sig.body}\n}\nheader_up X-Timestamp {sig.timestamp}"
 	for _, c := range []struct {
@@ -193,7 +193,7 @@ func TestCheckFindsClientIP(t *testing.T) {
 	}
 }
 
-// TestCheckFindsRedis: whether the store can be used.
+// TestCheckFindsRedis checks the result about the shared store.
 func TestCheckFindsRedis(t *testing.T) {
 	r := redistest.Start(t, "--requirepass", "canary")
 	fake := newHuma(t, sandbox.Config{})
@@ -213,7 +213,7 @@ func TestCheckFindsRedis(t *testing.T) {
 	}
 }
 
-// TestCheckEnds: whatever hangs, it is over when the time is.
+// TestCheckEnds checks that --timeout ends the command even if a service hangs.
 func TestCheckEnds(t *testing.T) {
 	hangs := testutil.Listen(t)
 	fake := &fakeHuma{URL: "http://" + hangs.Addr().String()}

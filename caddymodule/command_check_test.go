@@ -235,8 +235,8 @@ func TestCheckFindsConfig(t *testing.T) {
 	}
 }
 
-// TestCheckFindsCredentials: each one that is wrong, whichever client type it is
-// of.
+// TestCheckFindsCredentials checks the result for each wrong credential, and for the
+// client ID of one client type.
 func TestCheckFindsCredentials(t *testing.T) {
 	human := func(clients map[string]string) sandbox.Config {
 		return sandbox.Config{HumanAPI: sandbox.HumanAPI{Clients: clients}}
@@ -286,8 +286,8 @@ func TestCheckFindsCredentials(t *testing.T) {
 	}
 }
 
-// TestCheckByAUser: with a user that there is, the answer is sure; and one that
-// cannot be is no user.
+// TestCheckByAUser checks --email and --user-id: an existing user gets a token, and an
+// invalid value is a problem.
 func TestCheckByAUser(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Users: []string{"bob@x.example"}})
 	fake.AddHumanUser("hapi1", "u-1")

@@ -18,7 +18,7 @@ type identified struct {
 	Notes     []string
 }
 
-// TestIdentityNamesUsersAsLogsDo: the command prints the hash that the logs have, with
+// TestIdentityNamesUsersAsLogsDo checks that the command prints the hash of the logs, with
 // the key of the config or of the shared store.
 func TestIdentityNamesUsersAsLogsDo(t *testing.T) {
 	store := redistest.Start(t)
@@ -61,8 +61,8 @@ func TestIdentityOrigins(t *testing.T) {
 	try("https://evil.example").ends(1, "no user: 403 cross_site")
 }
 
-// TestIdentityNames: the hash of a user without a request, and when it cannot be
-// computed.
+// TestIdentityNames checks the hash of a user without a request, and the cases in which it
+// cannot be computed.
 func TestIdentityNames(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	config := caddyfileOf(t, humaBlock(fake), humanBlock(fake))

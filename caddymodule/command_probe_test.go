@@ -30,8 +30,8 @@ func runProbe(t *testing.T, url string, args ...string) []checkDocument {
 	return all
 }
 
-// TestProbe: nothing is found at the endpoints of the plugin, of whose checks none is
-// skipped without a reason. The text has the same results as JSON.
+// TestProbe checks that the endpoints of the plugin have no problems, that no check is
+// skipped without a reason, and that the text has the same results as JSON.
 func TestProbe(t *testing.T) {
 	t.Setenv("HUMA_TEST_USER", "canary@x.example")
 	forBoth(t, func(t *testing.T, p service) {
@@ -62,7 +62,7 @@ func TestProbe(t *testing.T) {
 	})
 }
 
-// TestProbeOptions: what the options of the directive change.
+// TestProbeOptions checks the results that options of the directive change.
 func TestProbeOptions(t *testing.T) {
 	for name, c := range map[string]struct {
 		options string

@@ -33,7 +33,7 @@ func tokensOf(t *testing.T, raw json.RawMessage) tokens {
 	return (&response{Response: &http.Response{StatusCode: http.StatusOK}, Body: raw}).tokens(t)
 }
 
-// TestTokenOfAConfigFile: with the file that Huma hands out and nothing else.
+// TestTokenOfAConfigFile checks --config-file: a huma-config.json is sufficient.
 func TestTokenOfAConfigFile(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{Users: []string{"bob@x.example"}})
 	file := humaConfig(t, fake)
@@ -113,8 +113,7 @@ func TestTokenAsTheDirective(t *testing.T) {
 	}
 }
 
-// TestTokenTrace: the calls as they are, and nothing of it that is secret or
-// personal.
+// TestTokenTrace checks that --trace prints the calls without secrets and personal data.
 func TestTokenTrace(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	config := caddyfileOf(t, humaBlock(fake, "header_up X-Up canary-header\nregistration {\nactivation_code canary-code\nlanguage en\nattribute dob canary-dob\n}"))
@@ -145,7 +144,7 @@ func TestTokenTrace(t *testing.T) {
 		ends(1, "signature: hmac-sha256 of a custom payload").hides("canary")
 }
 
-// TestTokenFails: every end has its exit code, and says what to do.
+// TestTokenFails checks the exit code and the advice of each failure.
 func TestTokenFails(t *testing.T) {
 	fault := func(f sandbox.Fault) []sandbox.Fault { return []sandbox.Fault{f} }
 	for _, c := range []struct {
@@ -257,7 +256,7 @@ func TestTokenUsage(t *testing.T) {
 	run(t, cli.TokenCommand(), "--config", one, "--email", "a@x.example", "--client-type", "ios", "--deployment-id", "d2").ends(1, "100004")
 }
 
-// TestTokenOverTLS: the authorities are the config's.
+// TestTokenOverTLS checks that the certificate authorities of the config are used.
 func TestTokenOverTLS(t *testing.T) {
 	ca := testutil.NewAuthority(t.TempDir(), "the service's authority")
 	fake := newTLSService(t, sandbox.Config{}, testutil.Loopback(), ca)

@@ -176,7 +176,7 @@ func TestJSONWithEveryField(t *testing.T) {
 func (d *tokenDirective) everyField(t *testing.T) {
 	handler := d.wholeHandler(t)
 	all, fields := structFields(d.config), structFields(d.config)
-	forget(fields, "", handler)
+	removeFields(fields, "", handler)
 	certificate, _ := keyPair(t)
 	for name, text := range otherFields {
 		if !all[name] && d == humanAPIToken {
@@ -190,7 +190,7 @@ func (d *tokenDirective) everyField(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &other); err != nil {
 			t.Fatal(err)
 		}
-		forget(fields, "", other)
+		removeFields(fields, "", other)
 		changed := d.wholeHandler(t)
 		if err := json.Unmarshal([]byte(text), &changed); err != nil { // replaces the member
 			t.Fatal(err)

@@ -258,6 +258,9 @@ func TestTraceOfWaitingRequests(t *testing.T) {
 	var links []*otlp.Span_Link
 	for i := range callers {
 		spans := r.waitSpans(newTrace(200+i), 2)
+		if i := slices.IndexFunc(spans, func(s *otlp.Span) bool { return s.GetName() == "huma signin" }); i >= 0 && len(spans) < 3 {
+			spans = r.waitSpans(newTrace(200+i), 3) // the exchange, whose span ends after that of its call
+		}
 		switch spans[1].GetName() {
 		case "exchange":
 			if exchange != nil {
