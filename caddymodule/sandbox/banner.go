@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
 )
 
-// banner is what the command prints at the start: the URL and the credentials.
+// banner is printed at the start of the command: the URL and the credentials.
 type banner struct {
 	URL        string         `json:"url"`
 	Huma       humaAccess     `json:"huma_token"`

@@ -10,7 +10,7 @@ type UserKey string
 // option `vary` distinguishes.
 type Variant string
 
-// Record is what a store holds for one user and variant: a token or a refusal.
+// Record is the entry of a store for one user and variant: a token or a refusal.
 type Record struct {
 	Token *Token
 	Err   *Error    // a refusal that may be repeated; nil if Token is set

@@ -67,7 +67,7 @@ func (i *Identifier) explain(ctx context.Context, r *Request, s *source) (masked
 
 // explainAddress explains the option email. With ByID, a value that is not an address
 // is reported as a rejection, because Identify ignores it or rejects the user. Without
-// ByID, the text is reported, because it is what Identify rejects.
+// ByID, the text is reported, because Identify rejects this text.
 func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.String, *Rejection) {
 	if !i.byID {
 		text, rejection := i.text(ctx, r, &i.email)

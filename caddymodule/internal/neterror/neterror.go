@@ -19,8 +19,8 @@ import (
 // Errors of net/http quote what was received (a malformed header, the debug text of
 // HTTP/2) and what was configured (a URL with its query, a proxy's password). Plain
 // returns known error types, and its own text for all others. peer names the server in
-// that text, for example "the service". sent says that the request was sent, as far as
-// the caller knows.
+// that text, for example "the service". sent says whether the caller
+// knows that the request was sent.
 func Plain(peer string, sent bool, err error) error {
 	if problem := certificateError(err); problem != "" {
 		return fmt.Errorf("%s's certificate %s", peer, problem)

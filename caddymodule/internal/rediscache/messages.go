@@ -15,7 +15,7 @@ import (
 
 const messageVersion = "1"
 
-// message is what a replica publishes after an eviction: a user of an account was
+// message is published by a replica after an eviction: a user of an account was
 // evicted, or all users if user is empty. Its text is the version and the three fields,
 // separated by spaces.
 type message struct {

@@ -1,8 +1,8 @@
 // Package routecheck sends requests through the routes of a config, without starting it,
 // and reports what keeps them from its token directives. In a copy of the config, the
 // token directives are replaced by handlers that record the request, and everything that
-// would listen, make a call or read a file by stubs. So the result is what Caddy's own
-// routing does, not a reading of the config.
+// would listen, make a call or read a file by stubs. So the result is that of Caddy's
+// own routing.
 package routecheck
 
 import (

@@ -44,7 +44,7 @@ type Preset struct {
 	// AuthPath is the path of the layer's endpoint for the option auth_server. It is
 	// used if the URL has no path. Empty: the layer is not an auth server.
 	AuthPath string
-	// Note is what the operator should know about the layer, for the documentation.
+	// Note is advice for the operator about the layer, for the documentation.
 	Note string
 }
 
