@@ -53,10 +53,11 @@ func parseDirective(h httpcaddyfile.Helper, path string, to Handler) ([]httpcadd
 	if err := to.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
 	}
+	route := h.NewRoute(matcher, to)
 	if markLocations.Load() {
-		return h.NewRoute(matcher, locatedHandler{to, to.(caddy.Module), at}), nil
+		return route, at.addTo(route)
 	}
-	return h.NewRoute(matcher, to), nil
+	return route, nil
 }
 
 // markLocations is set by MarkLocations.
@@ -89,27 +90,14 @@ func TakeLocation(handler map[string]any) (file string, line int) {
 	return file, int(number)
 }
 
-// locatedHandler is a directive whose JSON has its location.
-type locatedHandler struct {
-	caddyhttp.MiddlewareHandler
-	caddy.Module
-	at location
-}
-
-// MarshalJSON implements json.Marshaler.
-func (h locatedHandler) MarshalJSON() ([]byte, error) {
-	text, err := json.Marshal(h.MiddlewareHandler)
-	if err != nil {
-		return nil, err
-	}
+// addTo adds the location to the JSON of the directive in a route.
+func (at location) addTo(route []httpcaddyfile.ConfigValue) error {
+	handlers := route[0].Value.(caddyhttp.Route).HandlersRaw
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(text, &members); err != nil {
-		return nil, err
+	if err := json.Unmarshal(handlers[0], &members); err != nil {
+		return err
 	}
-	at, err := json.Marshal(h.at)
-	if err != nil {
-		return nil, err
-	}
-	members[locationKey] = at
-	return json.Marshal(members)
+	members[locationKey] = caddyconfig.JSON(at, nil)
+	handlers[0] = caddyconfig.JSON(members, nil)
+	return nil
 }

@@ -66,8 +66,8 @@ func newRequest(e *Endpoint, r *http.Request) Request {
 
 // forwardedURI returns the path and the query of a request for the auth server, without the
 // scheme and the host that a request line may have. The path has the form that Caddy's
-// path matcher compares, except for the case of its letters: decoded, without dot segments and repeated
-// slashes. Otherwise a rule by path would not match each request that the matcher does.
+// path matcher compares, except for the case of its letters: decoded, without dot segments
+// and repeated slashes. Otherwise a rule by path would not match each request that the matcher does.
 func forwardedURI(r *http.Request) string {
 	if r.URL == nil {
 		return r.RequestURI
