@@ -153,7 +153,8 @@ func caddyfiles(t *testing.T) map[string]string {
 	for _, file := range slices.Concat(read("../*.md"), read("../docs/*.md"), read("../docs/identity/*.md")) {
 		line := 1
 		for i, part := range strings.Split(readGolden(t, file), "```") {
-			if text, ok := strings.CutPrefix(part, "caddyfile\n"); ok && i%2 == 1 {
+			language, text, _ := strings.Cut(part, "\n")
+			if i%2 == 1 && (language == "caddyfile" || language == "caddy") { // caddy: with directives of other plugins
 				add(fmt.Sprintf("%s:%d", filepath.Base(file), line), text)
 			}
 			line += strings.Count(part, "\n")

@@ -8,19 +8,25 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/internal/golden"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 const docs = "../../../docs/"
 
-// TestDocs_Presets checks the table of presets, and the generated part of the page of each
-// preset.
+// TestDocs_Presets checks the table of presets, and on the page of each preset the generated
+// part and, if the page has one, the log filter.
 func TestDocs_Presets(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| preset | email | user ID | needs |\n|---|---|---|---|\n")
 	for _, p := range presets.All() {
 		s := sources(p)
 		_, _ = fmt.Fprintf(&b, "| [`%[1]s`](identity/%[1]s.md) | %[2]s | %[3]s | %[4]s |\n", p.Name, markdownSources(s.Email), markdownSources(s.UserID), markdownNeeds(requires(p)))
-		golden.Part(t, docs+"identity/"+p.Name+".md", "preset", presetTable(p))
+		page := docs + "identity/" + p.Name + ".md"
+		golden.Part(t, page, "preset", presetTable(p))
+		_, filter, _ := strings.Cut(p.LogFilter(), "log {\n")
+		if text := string(testutil.File(t, page)); strings.Contains(text, "format filter {") && !strings.Contains(text, filter) {
+			t.Errorf("%s: no log filter with\n%s", page, filter)
+		}
 	}
 	golden.Part(t, docs+"presets.md", "presets", b.String())
 }
