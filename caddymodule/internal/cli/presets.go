@@ -45,19 +45,29 @@ func describe(s presets.Source) string {
 	return strings.Join(slices.Concat(s.Paths, s.EntraPaths), " or ") + " in " + s.From
 }
 
-// requires returns the options that the preset requires in addition.
+// requires returns the options that the preset requires in addition. Of those of a preset
+// of an authentication layer, one is enough.
 func requires(p presets.Preset) string {
+	var needs []string
 	switch {
 	case p.Provider != nil:
 		return strings.Join(p.Needs(), ", ")
-	case p.Sources.Email.From == "":
-		return "verify"
-	case p.Signed.Email.From != "":
-		return "trust, or verify"
-	case p.NeedsTrust():
-		return "trust"
+	case p.Sources.Email.From != "" && !p.NeedsTrust():
+		return "nothing"
 	}
-	return "nothing"
+	if p.AuthPath != "" {
+		needs = append(needs, "auth_server")
+	}
+	if p.Sources.Email.From != "" {
+		needs = append(needs, "trust")
+	}
+	if p.Signed.Email.From != "" {
+		needs = append(needs, "verify")
+	}
+	if last := len(needs) - 1; last > 0 {
+		needs[last] = "or " + needs[last]
+	}
+	return strings.Join(needs, ", ")
 }
 
 // presetDocument is the JSON output for a preset.
