@@ -26,6 +26,12 @@ export function element(name, text = "", className = "") {
 	return e;
 }
 
+// breakable adds a text to an element, with a possible line break at each match of a pattern.
+export function breakable(e, text, pattern) {
+	text.split(pattern).forEach((part, i) => e.append(...(i > 0 ? [element("wbr"), part] : [part])));
+	return e;
+}
+
 // request calls an endpoint as a user ("": unauthenticated). The response's body is null if
 // it is not JSON.
 //

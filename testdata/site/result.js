@@ -1,4 +1,4 @@
-import { byId, element } from "./request.js";
+import { breakable, byId, element } from "./request.js";
 
 // Cells that count down: the time at which the lifetime ends, by cell.
 const countdowns = new Map();
@@ -83,7 +83,7 @@ function table(name, members) {
 	const body = element("tbody");
 	body.append(...members.map(([member, cell]) => {
 		const row = element("tr");
-		const header = element("th", member);
+		const header = breakable(element("th"), member, /(?=Expires)/);
 		header.scope = "row";
 		row.append(header, cell);
 		return row;
