@@ -150,7 +150,7 @@ func caddyfiles(t *testing.T) map[string]string {
 		}
 		return files
 	}
-	for _, file := range slices.Concat(read("../*.md"), read("../docs/*.md")) {
+	for _, file := range slices.Concat(read("../*.md"), read("../docs/*.md"), read("../docs/identity/*.md")) {
 		line := 1
 		for i, part := range strings.Split(readGolden(t, file), "```") {
 			if text, ok := strings.CutPrefix(part, "caddyfile\n"); ok && i%2 == 1 {

@@ -8,13 +8,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// corsRecipe returns the Caddyfile of the README for an authentication directive in front
+// corsRecipe returns the Caddyfile of docs/cors.md for an authentication directive in front
 // of the endpoint, with HUMA in place of the options about the service. It removes the
 // host, and replaces the auth server.
 func corsRecipe(t testing.TB, authServer string) string {
 	t.Helper()
-	_, section, _ := strings.Cut(string(testutil.File(t, "../README.md")), "\n### CORS\n")
-	section, _, _ = strings.Cut(section, "\n## ")
+	section := string(testutil.File(t, "../docs/cors.md"))
 	blocks := strings.Split(section, "```caddyfile\n")
 	text, _, _ := strings.Cut(blocks[len(blocks)-1], "```")
 	for from, to := range map[string]string{
@@ -22,14 +21,14 @@ func corsRecipe(t testing.TB, authServer string) string {
 		"uri /oauth2/auth": "uri /api/authz/forward-auth", "X-Auth-Request-Email": "Remote-Email", "identity oauth2_proxy": "identity authelia", // the fake is one of Authelia
 	} {
 		if !strings.Contains(text, from) {
-			t.Fatalf("the README's recipe has no %q:\n%s", from, text)
+			t.Fatalf("the documented recipe has no %q:\n%s", from, text)
 		}
 		text = strings.ReplaceAll(text, from, to)
 	}
 	return text
 }
 
-// TestCORSBehindAuthentication checks the README's recipe: a page can read the 401 of the
+// TestCORSBehindAuthentication checks the documented recipe: a page can read the 401 of the
 // authentication in front, preflights pass, and nothing else passes without a session.
 func TestCORSBehindAuthentication(t *testing.T) {
 	auth := startAuthServer(t)

@@ -229,7 +229,7 @@ func TestMetrics_Memory(t *testing.T) {
 	})
 }
 
-// labelValues holds all values of each label, as the README documents them. Requests
+// labelValues holds all values of each label, as they are documented. Requests
 // cannot add values.
 var labelValues = map[string]map[string][]string{
 	"requests_total":                       {"provider": bothNames, "outcome": outcomes},

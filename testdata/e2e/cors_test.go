@@ -9,12 +9,11 @@ import (
 	"testing"
 )
 
-// corsRecipe returns the Caddyfile of the README's section CORS for an authentication
+// corsRecipe returns the Caddyfile of docs/cors.md for an authentication
 // directive in front of the endpoint, with other names.
 func corsRecipe(t *testing.T, site, page, authServer string) string {
 	t.Helper()
-	_, section, _ := strings.Cut(string(read(t, "../../README.md")), "\n### CORS\n")
-	section, _, _ = strings.Cut(section, "\n## ")
+	section := string(read(t, "../../docs/cors.md"))
 	blocks := strings.Split(section, "```caddyfile\n")
 	text, _, _ := strings.Cut(blocks[len(blocks)-1], "```")
 	for from, to := range map[string]string{
@@ -22,7 +21,7 @@ func corsRecipe(t *testing.T, site, page, authServer string) string {
 		"uri /oauth2/auth": "uri /api/authz/forward-auth", "X-Auth-Request-Email": "Remote-Email", "identity oauth2_proxy": "identity authelia", // the fake is one of Authelia
 	} {
 		if !strings.Contains(text, from) {
-			t.Fatalf("the README's recipe has no %q:\n%s", from, text)
+			t.Fatalf("the documented recipe has no %q:\n%s", from, text)
 		}
 		text = strings.ReplaceAll(text, from, to)
 	}

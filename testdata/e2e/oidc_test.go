@@ -177,7 +177,7 @@ func TestOIDCProxySession(t *testing.T) {
 }
 
 // TestOIDCProxyHeaders checks that oauth2-proxy in front removes only the headers that it
-// sets itself. A signed-in user can send the others. Therefore the README requires that
+// sets itself. A signed-in user can send the others. Therefore the documentation requires that
 // X-Forwarded-Email is one of them.
 func TestOIDCProxyHeaders(t *testing.T) {
 	tests := []struct {

@@ -7,17 +7,17 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestDocs checks that the README documents every call and every healthReason.
+// TestDocs checks that docs/admin-api.md documents every call and every healthReason.
 func TestDocs(t *testing.T) {
-	text := string(testutil.File(t, "../../../README.md"))
+	text := string(testutil.File(t, "../../../docs/admin-api.md"))
 	for path, call := range calls {
 		if !strings.Contains(text, "`"+call.methods[0]+" "+pathPrefix+path+"`") {
-			t.Errorf("the README does not name %s", path)
+			t.Errorf("the documentation does not name %s", path)
 		}
 	}
 	for _, reason := range []healthReason{reasonStopping, reasonNoHandlers, reasonBreakerOpen, reasonStoreDown, reasonFilesUnreadable} {
 		if !strings.Contains(text, "`"+string(reason)+"`") {
-			t.Errorf("the README does not name %s", reason)
+			t.Errorf("the documentation does not name %s", reason)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func addCommands(cmd *cobra.Command) {
 // presetsCommand returns the command caddy huma presets.
 func presetsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "presets [<name>] [--json|--markdown]",
+		Use:   "presets [<name>] [--json]",
 		Short: "Lists the presets of the option identity",
 		Long: `
 Lists the presets of the option identity, with the source of the user's email
@@ -62,9 +62,8 @@ Exit codes:
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completePreset,
 	}
-	var asJSON, asMarkdown bool
+	var asJSON bool
 	cmd.Flags().BoolVar(&asJSON, "json", false, "Print JSON")
-	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "Print the Markdown tables of the documentation")
 	command.Runs(cmd, func(_ context.Context, out io.Writer) (int, error) {
 		name := cmd.Flags().Arg(0)
 		rows := presets.All()
@@ -75,7 +74,7 @@ Exit codes:
 			row, _ := presets.Find(name)
 			rows = []presets.Preset{row}
 		}
-		if err := printPresets(out, rows, name != "", asJSON, asMarkdown); err != nil {
+		if err := printPresets(out, rows, name != "", asJSON); err != nil {
 			return command.Problem, err
 		}
 		return command.OK, nil
@@ -91,13 +90,10 @@ func checkPreset(name string) error {
 	return command.UsageError("unknown preset %q%s; `caddy huma presets` lists all presets", name, suggest.DidYouMean(name, presets.Names()))
 }
 
-func printPresets(w io.Writer, rows []presets.Preset, details, asJSON, asMarkdown bool) error {
+func printPresets(w io.Writer, rows []presets.Preset, details, asJSON bool) error {
 	switch {
 	case asJSON:
 		return command.WriteJSON(w, presetDocuments(rows))
-	case asMarkdown:
-		_, err := io.WriteString(w, presetTable(rows)+"\n"+filterTable(rows))
-		return err
 	case details:
 		return describePreset(w, rows[0])
 	}

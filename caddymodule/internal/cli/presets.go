@@ -1,15 +1,14 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// The output of the command and the tables in the documentation are generated from the
-// same presets that identify requests.
+// The output of the command and the tables in the documentation (presets_test.go) are
+// generated from the same presets that identify requests.
 
 // field is one identity option and its source.
 type field struct {
@@ -38,7 +37,7 @@ func issuerOf(p presets.Preset) string {
 	return p.Verify.Issuer
 }
 
-// describe returns a source as it is shown in the documentation.
+// describe returns a source as it is shown to people.
 func describe(s presets.Source) string {
 	if s.Paths == nil {
 		return s.From
@@ -59,69 +58,6 @@ func requires(p presets.Preset) string {
 		return "trust"
 	}
 	return "nothing"
-}
-
-// presetTable returns the Markdown table of presets in the documentation.
-func presetTable(rows []presets.Preset) string {
-	var b strings.Builder
-	b.WriteString("| `identity` | email | names | user ID | needs | note |\n|---|---|---|---|---|---|\n")
-	for _, p := range rows {
-		s := p.Sources
-		if s.Email.From == "" {
-			s = p.Signed
-		}
-		_, _ = fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, markdownSources(s.Email), markdownSources(s.Name, s.FirstName, s.LastName), markdownSources(s.UserID), markdownNeeds(requires(p)), p.Note)
-	}
-	return b.String()
-}
-
-// markdownSources returns a list of sources in Markdown. For consecutive sources in the
-// same document, it names the document once, after the last of them.
-func markdownSources(sources ...presets.Source) string {
-	var texts []string
-	for n, s := range sources {
-		switch {
-		case s.From == "":
-		case s.Paths == nil:
-			texts = append(texts, "`"+s.From+"`")
-		default:
-			text := "`" + strings.Join(slices.Concat(s.Paths, s.EntraPaths), "` or `") + "`"
-			if n == len(sources)-1 || sources[n+1].From != s.From {
-				text += " in `" + s.From + "`"
-			}
-			texts = append(texts, text)
-		}
-	}
-	if texts == nil {
-		return "–"
-	}
-	return strings.Join(texts, ", ")
-}
-
-// markdownNeeds returns the result of requires in Markdown.
-func markdownNeeds(needs string) string {
-	if needs == "nothing" {
-		return "–"
-	}
-	return "`" + strings.NewReplacer(", or ", "` or `", ", ", "`, `").Replace(needs) + "`"
-}
-
-// filterTable returns the Markdown table of the request headers that name the users of
-// each preset in Caddy's logs.
-func filterTable(rows []presets.Preset) string {
-	var b strings.Builder
-	b.WriteString("| preset | delete `request>headers>…` |\n|---|---|\n")
-	for _, p := range rows {
-		names := "none; `user_id`"
-		if p.Provider != nil {
-			names = "none: Caddy itself redacts `Authorization`; `user_id`"
-		}
-		if headers := p.Headers(); headers != nil {
-			names = "`" + strings.Join(headers, "`, `") + "`"
-		}
-		_, _ = fmt.Fprintf(&b, "| `%s` | %s |\n", p.Name, names)
-	}
-	return b.String()
 }
 
 // presetDocument is the JSON output for a preset.

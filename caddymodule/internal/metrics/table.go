@@ -17,7 +17,7 @@ const (
 	typeGauge     = "gauge"
 )
 
-// metric is the definition of one metric, for Prometheus and for the table in the README.
+// metric is the definition of one metric, for Prometheus and for the table in the documentation.
 type metric struct {
 	name   string // without prefix
 	typ    string // counter, histogram or gauge
@@ -26,7 +26,7 @@ type metric struct {
 }
 
 // label is a label with all its possible values. No request can add values, so the number
-// of series is bounded. The README explains the values.
+// of series is bounded. The documentation explains the values.
 type label struct {
 	name   string
 	Values []string
@@ -138,7 +138,7 @@ var (
 		"When the oldest credentials in use were loaded (Unix time). Absent without the directive.", []label{ServiceLabel}}
 )
 
-// table lists all metrics in the order of the README.
+// table lists all metrics in the order of the documentation.
 var table = []metric{
 	metricRequests, metricRequestSeconds, metricCalls, metricCallSeconds, metricCache, Entries,
 	metricSignUps, Breakers, metricRejections, metricRefreshTokens, CredentialsLoaded,

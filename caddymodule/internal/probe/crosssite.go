@@ -61,7 +61,7 @@ func preflight(origin string) request {
 }
 
 // fixCORS is the fix for responses that a web app of --origin cannot read.
-const fixCORS = "send Access-Control-Allow-Origin with this origin, with errors too; to preflights without credentials, respond with 204, Access-Control-Allow-Methods: GET, POST, DELETE and Access-Control-Allow-Headers: Authorization, Cache-Control. With this plugin: allow_origins with this origin; if authentication is in front, see https://github.com/caddy-huma/caddy-huma#cors"
+const fixCORS = "send Access-Control-Allow-Origin with this origin, with errors too; to preflights without credentials, respond with 204, Access-Control-Allow-Methods: GET, POST, DELETE and Access-Control-Allow-Headers: Authorization, Cache-Control. With this plugin: allow_origins with this origin; if authentication is in front, see https://github.com/caddy-huma/caddy-huma/blob/main/docs/cors.md"
 
 // corsSkipped returns the entry if CORS is not to be checked, and true.
 func (p *probe) corsSkipped() (report.Entry, bool) {

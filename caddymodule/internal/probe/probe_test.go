@@ -92,7 +92,7 @@ func TestUnauthenticated(t *testing.T) {
 		"a token in a canary":        {responds(200, "", `{"canary":{"authToken":"canary"}}`), "problem: inside of another object (another field)"},
 		"too much":                   {responds(200, "", strings.Repeat(" ", maxBody)+"{}"), "problem: more than 1 MiB"},
 		"403":                        {responds(403, "", "canary"), "problem: status 403 instead of 401 → 401"},
-		"403 of the plugin":          {responds(403, problemJSON, `{"code":"domain_not_allowed"}`), "problem: code domain_not_allowed: Email addresses of this domain → huma#domain_not_allowed"},
+		"403 of the plugin":          {responds(403, problemJSON, `{"code":"domain_not_allowed"}`), "problem: code domain_not_allowed: Email addresses of this domain → errors.md#domain_not_allowed"},
 		"404":                        {responds(404, "", "canary"), "problem: no token endpoint at this path → check the URL"},
 		"400":                        {responds(400, "", "canary"), "problem: requires something else → query parameters"},
 		"405":                        {responds(405, "", ""), "problem: GET is not allowed"},

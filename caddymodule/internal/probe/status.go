@@ -105,7 +105,7 @@ func (p *probe) details() map[exchange.Code]string {
 
 // fixOf returns the fix for an error code of this plugin.
 func (p *probe) fixOf(r *response, code exchange.Code) string {
-	fix := "see https://github.com/caddy-huma/caddy-huma#" + string(code) + "; caddy huma check finds mistakes in the config"
+	fix := "see " + problem.TypePrefix + string(code) + "; caddy huma check finds mistakes in the config"
 	switch code {
 	case exchange.CodeUnavailable, exchange.CodeOverloaded, exchange.CodeRegistrationLimited:
 		return "try again" + retryText(r) + "; " + fix

@@ -167,7 +167,7 @@ func TestBehavior(t *testing.T) {
 			[]string{"client_type warning: an unknown client type gets a token"}},
 		"unknown client type is 500":   {onlyCookie, statusFor("caddy-huma-probe", 500, ""), []string{"client_type warning: status 500: an app cannot tell"}},
 		"no android":                   {onlyCookie, statusFor("android", 400, `{"code":"client_type_unknown"}`), nil},
-		"android's id is wrong":        {onlyCookie, statusFor("android", 502, `{"code":"upstream_config"}`), []string{"client_type problem: android: status 502, code upstream_config → huma#upstream_config"}},
+		"android's id is wrong":        {onlyCookie, statusFor("android", 502, `{"code":"upstream_config"}`), []string{"client_type problem: android: status 502, code upstream_config → errors.md#upstream_config"}},
 		"a client type is required":    {onlyCookie, statusFor("", 400, `{"code":"client_type_required"}`), nil},
 		"another cannot be":            {options{cookies: onlyCookie.cookies, clientType: "IOS", timeout: defaultTimeout}, statusFor("android", 502, ""), nil},
 		"the one asked for":            {options{cookies: onlyCookie.cookies, clientType: "android", timeout: defaultTimeout}, statusFor("android", 502, ""), []string{"token problem: status 502"}},

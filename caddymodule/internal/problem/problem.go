@@ -97,9 +97,9 @@ var Table = map[exchange.Code]Kind{
 		"The response of the service contains no token; see the option api."},
 }
 
-// problemTypePrefix and the code make up the member type of the response (RFC 9457,
+// TypePrefix and the code make up the member type of the response (RFC 9457,
 // section 3.1.1): the URL of the section of the documentation that says what to do.
-const problemTypePrefix = "https://github.com/caddy-huma/caddy-huma#"
+const TypePrefix = "https://github.com/caddy-huma/caddy-huma/blob/main/docs/errors.md#"
 
 // Error is the error of one request.
 type Error struct {
@@ -152,7 +152,7 @@ func (e Error) JSON() []byte {
 		Status int           `json:"status"`
 		Detail string        `json:"detail"`
 		Code   exchange.Code `json:"code"`
-	}{problemTypePrefix + string(e.Code), e.title, e.Status, detail, e.Code}) // strings and an int: cannot fail
+	}{TypePrefix + string(e.Code), e.title, e.Status, detail, e.Code}) // strings and an int: cannot fail
 	return b
 }
 

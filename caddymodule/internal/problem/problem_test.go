@@ -58,7 +58,7 @@ func TestTable(t *testing.T) {
 			Type, Title, Detail, Code string
 			Status                    int
 		}
-		if err := json.Unmarshal(f.JSON(), &v); err != nil || v.Type != "https://github.com/caddy-huma/caddy-huma#"+string(code) ||
+		if err := json.Unmarshal(f.JSON(), &v); err != nil || v.Type != "https://github.com/caddy-huma/caddy-huma/blob/main/docs/errors.md#"+string(code) ||
 			v.Title == "" || v.Detail != kind.Detail || v.Code != string(code) || v.Status != kind.Status {
 			t.Errorf("%s: %v, %+v", code, err, v)
 		}

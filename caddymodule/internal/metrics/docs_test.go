@@ -52,28 +52,28 @@ func labelRows(all []metric) (rows []string) {
 	return rows
 }
 
-// TestDocs_Metrics checks that the README has the table of metrics.
-func TestDocs_Metrics(t *testing.T) { golden.Part(t, readmeFile, "metrics", metricsTable(table)) }
+// TestDocs_Metrics checks that docs/metrics.md has the table of metrics.
+func TestDocs_Metrics(t *testing.T) { golden.Part(t, docsFile, "metrics", metricsTable(table)) }
 
-const readmeFile = "../../../README.md"
+const docsFile = "../../../docs/metrics.md"
 
-// TestReadmeLabels checks that the README has exactly one row for each value of each
+// TestLabelsAreDocumented checks that docs/metrics.md has exactly one row for each value of each
 // label, and the row explains the value.
-func TestReadmeLabels(t *testing.T) {
-	_, rest, _ := strings.Cut(string(testutil.File(t, readmeFile)), "<!-- labels -->\n")
+func TestLabelsAreDocumented(t *testing.T) {
+	_, rest, _ := strings.Cut(string(testutil.File(t, docsFile)), "<!-- labels -->\n")
 	part, _, _ := strings.Cut(rest, "<!-- end of labels -->\n")
 	written := slices.Collect(strings.Lines(part))
 	written = written[min(2, len(written)):] // below the head
 	rows := labelRows(table)
 	for i, row := range rows {
 		if i == len(written) {
-			t.Fatalf("the README's table of labels ends before %q", row)
+			t.Fatalf("the table of labels ends before %q", row)
 		}
 		if meaning, ok := strings.CutPrefix(written[i], row); !ok || meaning == "|\n" {
-			t.Fatalf("the README's table of labels has the row %q, want %q and an explanation", written[i], row)
+			t.Fatalf("the table of labels has the row %q, want %q and an explanation", written[i], row)
 		}
 	}
 	if len(written) > len(rows) {
-		t.Errorf("the README's table of labels has too many rows, from %q", written[len(rows)])
+		t.Errorf("the table of labels has too many rows, from %q", written[len(rows)])
 	}
 }

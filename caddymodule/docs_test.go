@@ -15,8 +15,8 @@ import (
 
 //go:generate go test . ./internal/cli ./internal/metrics -run ^TestDocs_ -update
 
-// TestEverythingIsDocumented checks that the README names every option and every error
-// code, and that docs/redis.md and the syntax comments name their options.
+// TestEverythingIsDocumented checks that the documentation and the syntax comments name
+// every option, and docs/errors.md has a heading for every error code.
 func TestEverythingIsDocumented(t *testing.T) {
 	wants := func(file, before, after string, names ...string) {
 		t.Helper()
@@ -27,14 +27,16 @@ func TestEverythingIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	huma, human, shared := options[humatoken.HumaToken](), options[humanapitoken.HumanAPIToken](), options[redis.Redis]()
-	wants("../README.md", "", "", slices.Concat(huma, human, shared)...)
+	huma, shared := options[humatoken.HumaToken](), options[redis.Redis]()
+	human := []string{"api", "client_id", "client_secret", "extra_scopes", "refresh_tokens"}
+	wants("../docs/caddyfile.md", "", "", slices.Concat(huma, options[humanapitoken.HumanAPIToken]())...)
+	wants("../docs/human-api.md", "`", "", human...)
 	wants("../docs/redis.md", "`", "", shared...)
 	wants("humatoken/caddyfile.go", "    ", " ", slices.Concat(huma, shared)...)
-	wants("humanapitoken/humanapitoken.go", "    ", " ", "api", "client_id", "client_secret", "extra_scopes", "refresh_tokens")
+	wants("humanapitoken/humanapitoken.go", "    ", " ", human...)
 
-	for code := range problem.Table { // the type of a problem is a link into the README
-		wants("../README.md", "\n#### ", "\n", string(code))
+	for code := range problem.Table { // the type of a problem is a link to its heading
+		wants("../docs/errors.md", "\n## ", "\n", string(code))
 	}
 }
 
