@@ -71,11 +71,12 @@ function problem(response) {
 	return details;
 }
 
-// table returns a table with the members of a response, in which lifetimes count down.
-function table(name, members) {
+// table returns a table with the members or headers of a response, in which lifetimes count
+// down.
+function table(name, kind, members) {
 	const result = element("table");
 	const head = element("tr");
-	for (const text of ["Member", "Value"]) {
+	for (const text of [kind, "Value"]) {
 		const cell = element("th", text);
 		cell.scope = "col";
 		head.append(cell);
@@ -101,10 +102,10 @@ export function show(id, service, response, { user, label, fresh }) {
 	status.className = response.ok ? "good" : "bad";
 	const rest = [element("pre", response.command)];
 	if (response.ok) {
-		rest.push(table(label, Object.entries(response.body).map(([name, content]) => [name, value(name, content)])));
+		rest.push(table(label, "Member", Object.entries(response.body).map(([name, content]) => [name, value(name, content)])));
 	} else {
 		rest.push(problem(response));
-		if (response.retryAfter > 0) rest.push(table("Headers", [["Retry-After", countdown(response.retryAfter)]]));
+		if (response.retryAfter > 0) rest.push(table("Response", "Header", [["Retry-After", countdown(response.retryAfter)]]));
 	}
 	byId(id).replaceChildren(status, ...rest);
 	status.textContent = summary(service, response, user, fresh);

@@ -13,7 +13,7 @@ async function setOutage(on) {
 		await control("PUT", "faults", on ? [...outageFaults, ...others] : others);
 		changes++;
 		showOutage(on);
-		say("outage-message", on ? "" : "Huma is up. An open circuit breaker closes with the next successful call: get a fresh token.");
+		say("outage-message", !on && shown === "open" ? "Huma is up. The circuit breaker closes with the next successful call: get a fresh token." : "");
 	} catch (error) {
 		say("outage-message", `Cannot change the faults: ${error.message}.`, "bad");
 	}
@@ -30,7 +30,10 @@ async function breaker() {
 	return found[1] === "1" ? "open" : "closed";
 }
 
+let shown = "";
 function showBreaker(state) {
+	if (shown === "open" && state === "closed") say("outage-message", "");
+	shown = state;
 	const meaning = { open: "no calls to Huma, except one trial every 5 seconds", closed: "calls are sent to Huma" }[state];
 	say("breaker", meaning ? `${state} (${meaning})` : state, state === "open" ? "bad" : "good");
 	return state;
