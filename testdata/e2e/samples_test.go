@@ -275,7 +275,7 @@ func (s *sample) do(t *testing.T, command string) result {
 // itself.
 type front struct {
 	*httptest.Server
-	left     chan struct{} // receives a value with each DELETE of /slow
+	left     chan struct{} // closed by a DELETE of /slow
 	mu       sync.Mutex
 	requests []string // method and Cache-Control
 }
@@ -289,7 +289,7 @@ func startFront(t *testing.T, site string) *front {
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) {} // the client has left
-	f := &front{left: make(chan struct{}, 1)}
+	f := &front{left: make(chan struct{})}
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		f.requests = append(f.requests, strings.TrimSpace(r.Method+" "+r.Header.Get("Cache-Control")))
@@ -311,10 +311,10 @@ func startFront(t *testing.T, site string) *front {
 			}
 		case "/slow":
 			if r.Method == http.MethodDelete {
-				f.left <- struct{}{}
+				close(f.left)
 			} else {
 				select {
-				case <-f.left: // the token arrives after the user has signed out
+				case <-f.left: // the first token arrives after the user has signed out
 				case <-time.After(processTimeout):
 				}
 			}

@@ -226,6 +226,7 @@ class HumaTokenClient {
   Future<_Reply> _exchange(String method, String accessToken, bool fresh) async {
     final request = await _http.openUrl(method, url.replace(queryParameters: {'client_type': clientType}));
     request.followRedirects = false; // a login page is not a token
+    request.contentLength = 0; // no body, also with DELETE
     request.headers.set(HttpHeaders.authorizationHeader, 'Bearer $accessToken');
     if (fresh) request.headers.set(HttpHeaders.cacheControlHeader, 'no-cache');
     final response = await request.close();
