@@ -64,15 +64,16 @@ func TestMigration(t *testing.T) {
 		all[i] = replacer.Replace(text)
 	}
 	migrated, parallel, part := all[0], all[1], all[2]
-	// changed returns a Caddyfile with one line changed.
-	changed := func(text, from, to string) string {
+	// changed returns a Caddyfile with one line changed, as the page says: it has the end of
+	// the new line.
+	changed := func(text, from, begin, end string) string {
 		t.Helper()
-		if strings.Count(text, from) != 1 || !strings.Contains(readGolden(t, "../docs/migration.md"), "`"+to+"`") {
-			t.Fatalf("the page does not tell to change %q to %q:\n%s", from, to, text)
+		if strings.Count(text, from) != 1 || !strings.Contains(readGolden(t, "../docs/migration.md"), "`"+end+"`") {
+			t.Fatalf("the page does not tell to change %q to %q:\n%s", from, begin+end, text)
 		}
-		return strings.Replace(text, from, to, 1)
+		return strings.Replace(text, from, begin+end, 1)
 	}
-	const path, next, weights = "/private/huma-token", "/private/huma-token-next", "lb_policy weighted_round_robin 9 1"
+	const path, next, weighted = "/private/huma-token", "/private/huma-token-next", "lb_policy weighted_round_robin "
 	auth := func(user string) func(*http.Request) { return header("Authorization", "Bearer canary-"+user) }
 	isNew := func(r *response) bool { return strings.Contains(string(r.Body), `"expiresIn"`) }
 
@@ -96,7 +97,7 @@ func TestMigration(t *testing.T) {
 		finds(t, runProbe(t, s.URL+next, "--bearer", "{env.ACCESS_TOKEN}", "--delete"))
 	})
 
-	back := changed(migrated, "huma_token {", "huma_token /private/huma-token-next {")
+	back := changed(migrated, "huma_token {", "", "huma_token /private/huma-token-next {")
 	for _, c := range []struct {
 		name, site string
 		migrated   int // of ten requests
@@ -104,9 +105,9 @@ func TestMigration(t *testing.T) {
 		{"all users", migrated, 10},
 		{"back from all users", back, 0},
 		{"a part", part, 1},
-		{"half", changed(part, weights[len("lb_policy weighted_round_robin "):], "5 5"), 5},
-		{"all of a part", changed(part, weights[len("lb_policy weighted_round_robin "):], "0 1"), 10},
-		{"back from a part", changed(part, weights, "lb_policy weighted_round_robin 1 0"), 0},
+		{"half", changed(part, weighted+"9 1", weighted, "5 5"), 5},
+		{"all of a part", changed(part, weighted+"9 1", weighted, "0 1"), 10},
+		{"back from a part", changed(part, weighted+"9 1", "", weighted+"1 0"), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			must(t, s.load(c.site))
