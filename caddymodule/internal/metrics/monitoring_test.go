@@ -16,11 +16,12 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// The alerts for Prometheus, their tests, and the dashboard for Grafana.
+// The alerts for Prometheus, their tests, the dashboard for Grafana, and the runbook.
 const (
 	alertsFile     = "../../../testdata/monitoring/alerts.yml"
 	alertsTestFile = "../../../testdata/monitoring/alerts_test.yml"
 	dashboardFile  = "../../../testdata/monitoring/grafana-dashboard.json"
+	runbookFile    = "../../../docs/alerts.md"
 )
 
 // rule is one rule in a rule file of Prometheus.
@@ -190,8 +191,11 @@ func TestMonitoring_WrongNames(t *testing.T) {
 	}
 }
 
+// runbookURL is the page with a section for each alert.
+const runbookURL = "https://github.com/caddy-huma/caddy-huma/blob/main/docs/alerts.md"
+
 // TestMonitoring_AlertsSayWhatToDo checks that each alert states what happened and what
-// to do, and links to the documentation.
+// to do, and links to its section of the runbook.
 func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
 	rules := alertRules(t)
 	if len(rules) == 0 {
@@ -204,11 +208,41 @@ func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
 		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
 			t.Errorf("%s: without a summary or description", r.Alert)
 		}
-		if url := r.Annotations["runbook_url"]; !strings.HasPrefix(url, "https://github.com/caddy-huma/caddy-huma/blob/main/docs/") { // TestLinks checks the rest
+		if url := r.Annotations["runbook_url"]; url != runbookURL+"#"+strings.ToLower(r.Alert) {
 			t.Errorf("%s: runbook_url %q", r.Alert, url)
 		}
 		if !strings.Contains(string(testutil.File(t, alertsTestFile)), r.Alert) {
 			t.Errorf("%s: no test lets it fire", r.Alert)
+		}
+	}
+}
+
+// TestMonitoring_Runbook checks that the runbook has a section for each alert and no
+// other alert, and each section says what users notice, which command to run, what the
+// causes are, and whether to call the service.
+func TestMonitoring_Runbook(t *testing.T) {
+	sections := make(map[string]string)
+	for _, section := range strings.Split(string(testutil.File(t, runbookFile)), "\n## ")[1:] {
+		name, text, _ := strings.Cut(section, "\n")
+		sections[name] = text
+	}
+	alerts := make(map[string]bool)
+	for _, r := range alertRules(t) {
+		alerts[r.Alert] = true
+		text, ok := sections[r.Alert]
+		if !ok {
+			t.Errorf("%s: no section", r.Alert)
+			continue
+		}
+		for _, want := range []string{"**Users notice**", "**First look**", "```sh\n", "**Causes", "**Call the service**"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: the section has no %q", r.Alert, want)
+			}
+		}
+	}
+	for name := range sections {
+		if strings.HasPrefix(name, "CaddyHuma") && !alerts[name] {
+			t.Errorf("%s: no such alert", name)
 		}
 	}
 }
