@@ -66,6 +66,7 @@ func TestTranscripts(t *testing.T) {
 		if text := string(testutil.File(t, page)); strings.Contains(text, "\n```console\n") {
 			covered[strings.TrimSuffix(filepath.Base(page), ".md")] = true
 			t.Run(filepath.Base(page), func(t *testing.T) {
+				t.Parallel()
 				written := newTranscript(t).run(text)
 				if *golden.Update && written != text {
 					if err := os.WriteFile(page, []byte(written), 0o644); err != nil {
@@ -224,7 +225,7 @@ func (s *transcript) command(line string) *exec.Cmd {
 // have.
 func (s *transcript) compare(line, want, got string) string {
 	s.Helper()
-	got = s.documented(got)
+	got = strings.ReplaceAll(s.documented(got), "\r\n", "\n") // curl prints the headers as they are sent
 	if got != "" && !strings.HasSuffix(got, "\n") {
 		got += "\n"
 	}
