@@ -21,7 +21,7 @@ func TestCheckIdentitySources(t *testing.T) {
 		return caddyfileOf(t, strings.Replace(humaBlock(fake), "identity basic_auth", identity, 1))
 	}
 	authServer := "identity authelia {\nauth_server " + auth.URL + "\n}"
-	verify := "identity {\nemail Authorization email\nverify {\nissuer " + provider.keys.URL + "/oidc\nrequire azp a\n}\n}"
+	verify := "identity {\nemail Authorization email\nverified Authorization email_verified\nverify {\nissuer " + provider.keys.URL + "/oidc\nrequire azp a\n}\n}"
 	userinfo := "userinfo " + provider.userinfo + " {\nemail email\n}"
 	respond := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -54,6 +54,7 @@ func TestCheckIdentitySources(t *testing.T) {
 		{"keys", verify, nil, false, []string{"discovery", "jwks"}, nil},
 		{"no discovery document", strings.Replace(verify, "/oidc", "", 1), nil, false, nil, []string{"discovery problem: fetch discovery document: → correct the issuer"}},
 		{"key server is down", verify, nil, true, nil, []string{"discovery problem: status 502"}},
+		{"no option verified", strings.Replace(verify, "verified Authorization email_verified\n", "", 1), nil, false, nil, []string{"identity warning: does not state whether → verified Authorization email_verified"}},
 		{"keys at a URL", strings.Replace(verify, "require", "jwks "+provider.keys.URL+"/oidc\nrequire", 1), nil, false, []string{"jwks"}, nil},
 		{"no keys at a URL", strings.Replace(verify, "require", "jwks "+provider.keys.URL+"/none\nrequire", 1), nil, false, nil, []string{"jwks problem: no usable public key"}},
 		{"discovery document as JWKS", strings.Replace(verify, "require", "jwks "+provider.keys.URL+"/oidc/.well-known/openid-configuration\nrequire", 1), nil, false, nil,

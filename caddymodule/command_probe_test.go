@@ -146,9 +146,10 @@ func TestProbeBrokenSites(t *testing.T) {
 	}
 }
 
-// TestProbeQuickStart: the endpoint of Huma's quick start in Python works, but caches
-// nothing.
-func TestProbeQuickStart(t *testing.T) {
+// startQuickStart starts the endpoint of Huma's quick start in Python, with the sandbox as
+// Huma, and returns its address. It takes the user from the header Remote-Email.
+func startQuickStart(t *testing.T, fake *fakeHuma) (address string) {
+	t.Helper()
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip(err)
@@ -157,7 +158,7 @@ func TestProbeQuickStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fake, address := newHuma(t, sandbox.Config{}), freeAddress(t)
+	address = freeAddress(t)
 	config, err := json.Marshal(map[string]any{
 		"url": fake.URL, "projectId": "p1", "deploymentId": "d1", "secret": "sandbox-secret",
 		"clients": map[string]string{"ios": "c1", "android": "c2"},
@@ -173,6 +174,13 @@ func TestProbeQuickStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Stop() })
+	return address
+}
+
+// TestProbeQuickStart: the endpoint of Huma's quick start in Python works, but caches
+// nothing.
+func TestProbeQuickStart(t *testing.T) {
+	address := startQuickStart(t, newHuma(t, sandbox.Config{}))
 	all := runProbe(t, "http://"+address, "--header", "Remote-Email: canary@x.example", "--delete")
 	finds(t, all,
 		"vary warning: Remote-Email", "options warning: status 501", "put warning: status 501",

@@ -13,7 +13,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// edition is an edition of Huma's guide with the options of huma_token for it.
+// edition is an edition of Huma's guide with the options of huma_token for it, which are
+// those of the documentation.
 type edition struct {
 	options func(t *testing.T, h *fakeHuma, secretFile string) string
 	secret  string         // the content of the file with the secret
@@ -25,45 +26,50 @@ var editions = map[string]edition{
 	"oldest": {
 		options: func(t *testing.T, h *fakeHuma, secretFile string) string {
 			t.Setenv("HUMA_TEST_ACTIVATION", "canary-code")
-			return `
-				api ` + h.URL + `
-				project_id p1
-				deployment_id off
-				client_id ios c1
-				signature off
-				header_up verification-token {file.` + secretFile + `}
-				sign_in {
-					path /auth/v1/private/signin
-					body method 4
-				}
-				sign_up {
-					path /auth/v1/private/signup
-					body method 4
-					omit ipAddress
-				}
-				registration {
-					activation_code {env.HUMA_TEST_ACTIVATION}
-				}
-			`
+			return strings.NewReplacer("https://huma.example.com", h.URL,
+				"{file./run/secrets/verification-token}", "{file."+secretFile+"}",
+				"{file./run/secrets/activation-code}", "{env.HUMA_TEST_ACTIVATION}",
+			).Replace(serviceOptions(t, "../docs/older-editions.md"))
 		},
 		secret: "sandbox-secret\n",
 		signUp: map[string]int{"signin": 1, "signup": 1},
 		paths:  [2]string{"/auth/v1/private/signin", "/auth/v1/private/signup"},
 	},
 	"middle": {
-		options: func(_ *testing.T, _ *fakeHuma, secretFile string) string { return "config_file " + secretFile },
+		options: migrated,
 		secret:  `{"apiUrl":"URL","projectId":"p1","deploymentId":"d1","clients":{"ios":"c1"},"secret":"sandbox-secret"}`,
 		signUp:  map[string]int{"signin": 2, "signup": 1},
 		paths:   [2]string{"/api/integration/v1/auth/signin", "/api/integration/v1/auth/signup"},
 	},
 	"newest": {
-		options: func(_ *testing.T, h *fakeHuma, secretFile string) string {
-			return strings.Replace(h.credentials(), "sandbox-secret", "{file."+secretFile+"}", 1)
-		},
-		secret: "sandbox-secret",
-		signUp: map[string]int{"signin": 1, "signup": 1},
-		paths:  [2]string{"/api/integration/v1/auth/signin", "/api/integration/v1/auth/signup"},
+		options: migrated,
+		secret:  `{"clientIds":{"ios":"c1"},"domain":"URL","project_id":"p1","deployment_id":"d1","clientSecret":"sandbox-secret"}`,
+		signUp:  map[string]int{"signin": 1, "signup": 1},
+		paths:   [2]string{"/api/integration/v1/auth/signin", "/api/integration/v1/auth/signup"},
 	},
+}
+
+// migrated returns the options for the middle and the newest editions.
+func migrated(t *testing.T, _ *fakeHuma, secretFile string) string {
+	return strings.ReplaceAll(serviceOptions(t, "../docs/migration.md"), "/etc/huma/huma-config.json", secretFile)
+}
+
+// serviceOptions returns the options of the first huma_token in a page of the
+// documentation, without those that identify the user.
+func serviceOptions(t *testing.T, page string) string {
+	t.Helper()
+	_, text, _ := strings.Cut(caddyfileBlocks(t, page)[0], "\n\thuma_token {\n")
+	text, _, _ = strings.Cut(text, "\n\t}\n")
+	var options []string
+	for line := range strings.SplitSeq(text, "\n") {
+		// The last option is the one that identifies the user.
+		if strings.HasPrefix(line, "\t\tidentity ") || strings.HasPrefix(line, "\t\tuserinfo ") {
+			return strings.Join(options, "\n")
+		}
+		options = append(options, line)
+	}
+	t.Fatalf("%s: no user is identified:\n%s", page, text)
+	return ""
 }
 
 // setUp starts the sandbox of the edition, with the user bob@x.example, and returns it with

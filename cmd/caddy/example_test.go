@@ -33,7 +33,7 @@ func TestExample(t *testing.T) {
 			t.Fatal(err)
 		}
 		if user != "" {
-			req.SetBasicAuth(user, map[string]string{"alice": "wonderland", "bob": "builder"}[user])
+			req.SetBasicAuth(user, map[string]string{"alice": "wonderland", "bob": "builder", "carol": "gardener"}[user])
 		}
 		status, body := do(t, req)
 		var v map[string]any
@@ -62,19 +62,27 @@ func TestExample(t *testing.T) {
 	if status, _ := get("", ios); status != http.StatusUnauthorized {
 		t.Errorf("unauthenticated: %d", status)
 	}
-	if status, bob := get("bob", ios); status != http.StatusOK || bob["uid"] == first["uid"] {
-		t.Errorf("bob: %d, as %v", status, bob["uid"])
+	uids := map[any]string{first["uid"]: "alice"}
+	for _, user := range []string{"bob", "carol"} {
+		status, token := get(user, ios)
+		if other, found := uids[token["uid"]]; status != http.StatusOK || found {
+			t.Errorf("%s: %d, uid of %q", user, status, other)
+		}
+		uids[token["uid"]] = user
 	}
 	status, connect := get("alice", "/private/human-api-token")
 	if status != http.StatusOK || connect["type"] != "session" || connect["token"] == "" {
 		t.Errorf("Human API's token: %d %v", status, connect)
 	}
-	for path, want := range map[string]int{"/": http.StatusOK, "/page.js": http.StatusOK, "/hello": http.StatusOK, "/nothing": http.StatusNotFound} {
-		if status, _ := get("alice", path); status != want {
-			t.Errorf("%s: status %d, want %d", path, status, want)
-		}
-		if status, _ := get("", path); status != http.StatusUnauthorized {
-			t.Errorf("%s, unauthenticated: status %d", path, status)
+	for path, want := range map[string]int{
+		"/": http.StatusOK, "/page.js": http.StatusOK, "/metrics": http.StatusOK, "/_sandbox/calls": http.StatusOK, "/nothing": http.StatusNotFound,
+		// Everything below /private/ requires authentication, as do the endpoints in upper case.
+		"/private/": http.StatusUnauthorized, "/private/human-api-token": http.StatusUnauthorized, "/PRIVATE/HUMA-TOKEN": http.StatusUnauthorized,
+		// The APIs of the sandbox and the admin endpoint cannot be reached.
+		"/v1/connect/token": http.StatusNotFound, "/huma/status": http.StatusNotFound, "/config/": http.StatusNotFound,
+	} {
+		if status, _ := get("", path); status != want {
+			t.Errorf("%s, unauthenticated: status %d, want %d", path, status, want)
 		}
 	}
 }

@@ -53,14 +53,13 @@ var fakeConnect = stub{200, "text/html", `<!doctype html><title>Connect's stand-
 func TestBrowser(t *testing.T) {
 	program, sdk := browserTools(t)
 	c := startChromium(t, program)
-	// open starts the example and opens its page as alice.
+	// open starts the example, opens its page as alice, and gets a token of Human API.
 	open := func(t *testing.T, prepare func(*site), connect ...stub) (*site, *tab) {
 		t.Helper()
 		s := startExample(t, sdk)
 		prepare(s)
-		c.signIn(s.url, "alice", "wonderland")
 		c.stub(connectAddress, connect...)
-		return s, c.open(t, s.url+"/")
+		return s, c.open(t, s.url+"/", onLoad(clickGet))
 	}
 	asItIs := func(*site) {}
 
@@ -94,8 +93,8 @@ func TestBrowser(t *testing.T) {
 		if got := p.eval(t, buttonToken); got != session {
 			t.Errorf("data-hapi-token is %q, want the session token, which has not expired: %q", got, session)
 		}
-		p.reload(t, true)
-		p.wait(t, buttonReady)
+		p.eval(t, `document.getElementById("human-fresh").click()`)
+		p.wait(t, tokenMessage+`.includes("id 200")`)
 		id := s.wantCached(t, "id")
 		p.eval(t, clickButton)
 		p.wantOpen(t, id, 1)
@@ -103,6 +102,21 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("Human API received %s", got)
 		}
 		s.wantNotLogged(t, session, id)
+	})
+
+	t.Run("a hard reload of a page that fetches the token while it loads", func(t *testing.T) {
+		s := startExample(t, sdk)
+		p := c.open(t, s.url+"/", onLoad(`fetch("`+tokenPath+`", {headers: {Authorization: "`+alice.Get("Authorization")+`"}}).then((r) => r.text()).then(() => { window.fetched = true; })`))
+		p.wait(t, `window.fetched === true`)
+		s.connect(t, map[string]any{})
+		for _, forced := range []bool{false, true} {
+			p.reload(t, forced)
+			p.wait(t, `window.fetched === true`)
+		}
+		s.wantCached(t, "id")
+		if got := s.humanCalls(t); got != "session 200, session 403, id 200" {
+			t.Errorf("Human API received %s", got)
+		}
 	})
 
 	for _, status := range []string{"SESSION_TOKEN_EXPIRED", "SESSION_TOKEN_INVALID"} {
@@ -175,20 +189,20 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("no token", func(t *testing.T) {
 		for want, prepare := range map[string]func(*site){
-			"Connect unavailable (409)": func(s *site) {
+			"409: Connect unavailable.": func(s *site) {
 				do(t, http.MethodGet, s.url+tokenPath, alice, nil) // creates the user
 				do(t, http.MethodDelete, s.url+tokenPath, alice, nil)
 				s.connect(t, map[string]any{"id_allowed": false})
 			},
-			"Service unavailable (503)":  func(s *site) { s.fault(t, map[string]any{"status": 503}) },
-			"Credentials rejected (502)": func(s *site) { s.fault(t, map[string]any{"code": "INVALID_CLIENT_ID_OR_SECRET"}) },
+			"503: Service unavailable.":  func(s *site) { s.fault(t, map[string]any{"status": 503}) },
+			"502: Credentials rejected.": func(s *site) { s.fault(t, map[string]any{"code": "INVALID_CLIENT_ID_OR_SECRET"}) },
 			// The site itself never sends these responses, but a proxy may.
-			"no token (503)": func(s *site) { c.stub(s.url+tokenPath, stub{503, "text/html", "<title>Away</title>"}) },
+			"503: Error.":    func(s *site) { c.stub(s.url+tokenPath, stub{503, "text/html", "<title>Away</title>"}) },
 			"no token (200)": func(s *site) { c.stub(s.url+tokenPath, stub{200, "application/json", `{"token": ""}`}) },
 		} {
 			t.Run(want, func(t *testing.T) {
 				s, p := open(t, prepare, fakeConnect)
-				p.wait(t, message+`.includes(`+strconv.Quote(want)+`)`)
+				p.wait(t, tokenMessage+`.includes(`+strconv.Quote(want)+`)`)
 				if got := p.eval(t, buttonToken); got != nil {
 					t.Errorf("data-hapi-token is %q", got)
 				}
@@ -203,25 +217,15 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("no SDK", func(t *testing.T) {
 		s := startExample(t, "")
-		c.signIn(s.url, "alice", "wonderland")
-		p := c.open(t, s.url+"/")
-		p.wait(t, `document.readyState === "complete"`)
+		p := c.open(t, s.url+"/", onLoad(clickGet))
+		p.wait(t, tokenMessage+`.startsWith("200: ")`)
 		if p.eval(t, `document.getElementById("no-sdk").checkVisibility()`) != true {
 			t.Error("the page does not say that the SDK is missing")
 		}
+		if p.eval(t, `document.getElementById("connect").checkVisibility()`) != false {
+			t.Error("the button Connect is shown, but does nothing")
+		}
 		p.wantNoOtherRequests(t, s.url)
-		p.wantTokenRequests(t) // no token is requested
-	})
-
-	t.Run("unauthenticated", func(t *testing.T) {
-		s := startExample(t, sdk)
-		p := c.open(t, s.url+"/")
-		p.wait(t, `document.readyState === "complete" && location.pathname === "/"`)
-		if got := p.eval(t, `document.getElementById("connect")`); got != nil {
-			t.Error("the page is shown without sign-in")
-		}
-		if got := s.humanCalls(t); got != "" {
-			t.Errorf("Human API received %s", got)
-		}
+		p.wantTokenRequests(t, "")
 	})
 }

@@ -23,15 +23,14 @@ import (
 type chromium struct {
 	in *os.File
 
-	mu            sync.Mutex
-	last          int
-	waiting       map[int]chan reply
-	err           error // why it has disconnected
-	stubs         map[string][]stub
-	credentials   map[string]signIn
-	authenticated map[string]bool // the requests whose credentials were already sent
-	seen          []seenRequest
-	console       []string // console messages of pages, and violations of their policies
+	mu      sync.Mutex
+	last    int
+	waiting map[int]chan reply
+	err     error // why it has disconnected
+	stubs   map[string][]stub
+	dialogs int // how many times the browser has asked for a password
+	seen    []seenRequest
+	console []consoleLine
 }
 
 // stub is a response that is sent instead of a request.
@@ -40,8 +39,9 @@ type stub struct {
 	kind, body string
 }
 
-// signIn holds the credentials of a user.
-type signIn struct{ user, password string }
+// consoleLine is a message in the console of a page: an exception, a message of a script,
+// or a message of the browser, for example about a violation of the page's policy.
+type consoleLine struct{ method, params string }
 
 // seenRequest is a request that a page made.
 type seenRequest struct {
@@ -117,7 +117,7 @@ func startChromium(t *testing.T, program string) *chromium {
 	theirIn.Close()
 	theirOut.Close()
 	c := &chromium{
-		in: in, waiting: map[int]chan reply{}, stubs: map[string][]stub{}, credentials: map[string]signIn{}, authenticated: map[string]bool{},
+		in: in, waiting: map[int]chan reply{}, stubs: map[string][]stub{},
 	}
 	heard := make(chan struct{})
 	go func() { defer close(p.ended); _ = p.cmd.Wait() }()
@@ -182,7 +182,7 @@ func (c *chromium) readMessages(out *os.File) {
 			c.handleAuthRequired(r.Params)
 		case "Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded":
 			c.mu.Lock()
-			c.console = append(c.console, string(r.Params))
+			c.console = append(c.console, consoleLine{r.Method, string(r.Params)})
 			c.mu.Unlock()
 		}
 	}
@@ -268,33 +268,19 @@ func (c *chromium) handlePaused(params json.RawMessage) {
 	_ = err // the next command fails too
 }
 
-// handleAuthRequired sends the credentials for a site that requires them, once per
-// request, as a user does in the dialog.
+// handleAuthRequired closes the dialog that the browser opens for a site that requires
+// authentication.
 func (c *chromium) handleAuthRequired(params json.RawMessage) {
-	var event struct {
-		RequestID     string
-		AuthChallenge struct{ Origin string }
-	}
+	var event struct{ RequestID string }
 	if err := json.Unmarshal(params, &event); err != nil {
 		return
 	}
 	c.mu.Lock()
-	who, found := c.credentials[event.AuthChallenge.Origin]
-	again := c.authenticated[event.RequestID]
-	c.authenticated[event.RequestID] = true
+	c.dialogs++
 	c.mu.Unlock()
-	response := map[string]any{"response": "CancelAuth"}
-	if found && !again {
-		response = map[string]any{"response": "ProvideCredentials", "username": who.user, "password": who.password}
-	}
-	_ = c.send("", "Fetch.continueWithAuth", map[string]any{"requestId": event.RequestID, "authChallengeResponse": response}, nil)
-}
-
-// signIn sets the credentials for a site.
-func (c *chromium) signIn(origin, user, password string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.credentials[origin] = signIn{user, password}
+	_ = c.send("", "Fetch.continueWithAuth", map[string]any{
+		"requestId": event.RequestID, "authChallengeResponse": map[string]any{"response": "CancelAuth"},
+	}, nil)
 }
 
 // stub sets the responses to requests for an address, with any query. The last one is

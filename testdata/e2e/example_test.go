@@ -25,7 +25,7 @@ func startExample(t *testing.T, sdk string) *site {
 
 	config := string(read(t, "../../Caddyfile.example"))
 	for name, value := range map[string]string{
-		"localhost:8080": "127.0.0.1:" + port, "localhost:8081": address, "admin localhost:2019": "admin off",
+		"localhost:8080": "127.0.0.1:" + port, "localhost:8081": address, "localhost:2019": "127.0.0.1:" + freePort(t),
 	} {
 		if !strings.Contains(config, name) {
 			t.Fatalf("Caddyfile.example has no %s", name)

@@ -13,15 +13,17 @@ const (
 	connectAddress = connectOrigin + "/"
 )
 
-// These are scripts for the button of the example page, its message, and the frame of the
-// SDK.
+// These are scripts for the buttons of the example page's section about Human API, their
+// messages, and the frame of the SDK.
 const (
 	buttonReady    = `document.readyState === "complete" && document.querySelector(".hapi__token-container button")?.disabled === false`
 	buttonDisabled = `document.getElementById("connect").disabled`
 	buttonToken    = `document.querySelector(".hapi__token-container [data-hapi-token]")?.dataset.hapiToken ?? null`
 	clickButton    = `document.querySelector(".hapi__token-container button").click()`
+	clickGet       = `document.getElementById("human-get").click()`
 	frameAddress   = `document.querySelector("iframe#human-api")?.src ?? null`
-	message        = `document.getElementById("message").textContent`
+	message        = `document.getElementById("connect-message").textContent`
+	tokenMessage   = `(document.querySelector("#human [role=status]")?.textContent ?? "")`
 )
 
 // frames returns the requests for Connect.

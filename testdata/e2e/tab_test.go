@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +17,12 @@ type tab struct {
 	firstLine    int // the index of its first console line
 }
 
-// open opens an address. The tab is closed at the end of the test. Only one tab may be
+// onLoad is a script that a page runs after it has loaded.
+func onLoad(script string) string { return `addEventListener("load", () => {` + script + `});` }
+
+// open opens an address, with scripts that run before those of the page. The tab is closed at the end of the test. Only one tab may be
 // open at a time.
-func (c *chromium) open(t *testing.T, address string) *tab {
+func (c *chromium) open(t *testing.T, address string, scripts ...string) *tab {
 	t.Helper()
 	must := func(session, method string, params, to any) {
 		t.Helper()
@@ -45,9 +49,7 @@ func (c *chromium) open(t *testing.T, address string) *tab {
 	c.mu.Unlock()
 	t.Cleanup(func() {
 		if t.Failed() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			t.Logf("the page's console:\n%s", strings.Join(c.console[p.firstLine:], "\n"))
+			t.Logf("the page's console:\n%q", p.consoleLines())
 		}
 	})
 	must(p.session, "Runtime.enable", map[string]any{}, nil)
@@ -57,7 +59,7 @@ func (c *chromium) open(t *testing.T, address string) *tab {
 	must(p.session, "Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `
 		window.violations = [];
 		addEventListener("securitypolicyviolation", (e) => violations.push(e.violatedDirective + " " + e.blockedURI));
-	`}, nil)
+	` + strings.Join(scripts, "\n")}, nil)
 	must(p.session, "Page.navigate", map[string]any{"url": address}, nil)
 	return p
 }
@@ -71,6 +73,13 @@ func (p *tab) reload(t *testing.T, forced bool) {
 		t.Fatal(err)
 	}
 	p.wait(t, "window.reloaded === undefined")
+}
+
+// consoleLines returns the messages in the console of the page.
+func (p *tab) consoleLines() []consoleLine {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	return slices.Clone(p.c.console[p.firstLine:])
 }
 
 // requests returns the requests of a kind that the page and its frames have made. If kind

@@ -1,57 +1,61 @@
-"use strict";
+import { byId, huma, request, say, signedIn, token } from "./request.js";
+import { clear, fail, show } from "./result.js";
+import { forgetConnect } from "./human-api.js";
+import "./sandbox.js";
 
-const endpoint = "/private/human-api-token";
-const button = document.getElementById("connect");
-const say = (text) => { document.getElementById("message").textContent = text; };
+const clientType = () => document.querySelector('input[name="client-type"]:checked').value;
 
-// setToken gives the button a token, on which the SDK opens Connect with it.
-// A fresh one comes past the cache. The option cache of fetch would not do:
-// "no-cache" sends max-age=0 instead, and "no-store" asks past the cache always.
-async function setToken(fresh) {
-	button.disabled = true;
-	say("One moment…");
+// getToken requests a token of Huma and shows the response. A click while a request is
+// running is ignored: disabled buttons would lose the focus.
+let running = false;
+async function getToken(fresh) {
+	if (running) return;
+	running = true;
+	const user = signedIn();
+	const type = clientType();
 	try {
-		const answer = await fetch(endpoint, {
-			credentials: "same-origin",
-			headers: fresh ? { "Cache-Control": "no-cache" } : {},
-		});
-		const body = await answer.json().catch(() => null);
-		if (!answer.ok || !body?.token) {
-			throw new Error(`${body?.title || "no token"} (${answer.status})`);
+		const response = await token(huma, "/private/huma-token?client_type=" + type, user, fresh);
+		if (signedIn() === user) show("huma", huma, response, { user, label: `Response for ${user}, ${type}`, fresh });
+	} catch (error) {
+		fail("huma", error);
+	} finally {
+		running = false;
+	}
+}
+byId("huma-get").addEventListener("click", () => getToken(false));
+byId("huma-fresh").addEventListener("click", () => getToken(true));
+
+// forget removes the tokens of the previous user.
+function forget() {
+	clear("huma");
+	forgetConnect();
+}
+for (const radio of document.querySelectorAll('input[name="user"]')) {
+	radio.addEventListener("change", () => {
+		forget();
+		say("user-message", "");
+	});
+}
+
+// signOut evicts the tokens of the user from the caches of both endpoints.
+async function signOut() {
+	const user = signedIn();
+	if (!user) {
+		say("user-message", "Nobody is signed in.");
+		return;
+	}
+	try {
+		const results = [];
+		for (const path of ["/private/huma-token", "/private/human-api-token"]) {
+			const response = await request("DELETE", path, user);
+			results.push(`DELETE ${path}: ${response.status}`);
+			if (!response.ok) throw new Error(results.at(-1));
 		}
-		button.setAttribute("data-hapi-token", body.token);
-	} catch (err) {
-		button.removeAttribute("data-hapi-token");
-		say(`Connect is not available: ${err.message}.`);
-		return false;
-	}
-	button.disabled = false;
-	say("");
-	return true;
-}
-
-// When Connect is closed, it says why. A token that it rejects is replaced
-// once; if it rejects the new one as well, that is not the token's fault.
-let replaced = false;
-async function closed(response) {
-	if (!/TOKEN_(EXPIRED|INVALID)$/.test(response.status)) {
-		replaced = false;
-		return;
-	}
-	if (replaced) {
-		say("Connect is not available: it rejects its token.");
-		return;
-	}
-	replaced = true;
-	if (await setToken(true)) {
-		button.click();
+		document.querySelector('input[name="user"][value=""]').checked = true;
+		forget();
+		say("user-message", `The tokens of ${user} are evicted from the cache. ${results.join(", ")}.`, "good");
+	} catch (error) {
+		say("user-message", `Sign-out failed: ${error.message}.`, "bad");
 	}
 }
-
-if (window.HumanConnect) {
-	HumanConnect.on("close", closed);
-	// From then on the SDK watches for tokens: its own listener came first.
-	window.addEventListener("load", () => setToken(false));
-} else {
-	document.getElementById("no-sdk").hidden = false;
-}
+byId("sign-out").addEventListener("click", signOut);

@@ -110,7 +110,7 @@ func getHealth(r *http.Request) (int, any, error) {
 }
 
 // healthOf returns the health of a process with the given accounts. Each reason is listed
-// once, however many handlers it applies to; the reasons for unavailable come first.
+// once, even if it applies to several handlers; the reasons for unavailable come first.
 func healthOf(accounts []accountStatus) health {
 	var fatal, other []healthReason
 	if caddy.Exiting() {

@@ -28,11 +28,22 @@ func checkIdentity(t *target) (warnings []report.Entry) {
 		warnings = append(warnings, report.NewWarning("email … email, unless the users of one directory cannot change "+claim,
 			"email is read from %s, which users choose themselves in Keycloak, Zitadel, authentik and Okta: a user could take the address of another", claim))
 	}
+	if t.acceptsUnstated() {
+		warnings = append(warnings, report.NewWarning("verified "+presets.ParseSource(email).From+" email_verified, or the claim with which your provider states it",
+			"identity has verify without the option verified: a token that does not state whether its email address is verified is accepted"))
+	}
 	if u, err := url.Parse(auth); err == nil && u.Scheme == "http" && !isPrivate(u.Hostname()) {
 		warnings = append(warnings, report.NewWarning("https://"+u.Host,
 			"%s is called without TLS at %s, which is not a name of a private network: the credentials of users and the response can be read and changed on the way", option, u.Hostname()))
 	}
 	return warnings
+}
+
+// acceptsUnstated reports whether users are identified by the address in tokens that need
+// not state whether the address is verified. Presets decide that for each provider.
+func (t *target) acceptsUnstated() bool {
+	c := t.directive.Common.Identity
+	return c != nil && c.Preset == "" && c.Verify != nil && c.Verified == "" && !t.directive.Service.ByID
 }
 
 // chosenByUsers returns the claim of a source of an address that users of common identity

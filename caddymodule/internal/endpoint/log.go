@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routes"
 )
 
-// logResult logs the result of an exchange. It is called once per exchange, however many
+// logResult logs the result of an exchange. It is called once per exchange, even if several
 // requests waited for it. It also passes the result to the dry run, if this is one, and
 // sets succeeded if there is a token.
 func (e *Endpoint) logResult(user identity.User, r exchange.Result) {

@@ -1,0 +1,53 @@
+// Runs the TypeScript sample for samples_test.go: it reads a command from each line of the
+// standard input, and writes the result of each as a line of JSON.
+//
+//	node driver.mjs huma-token.js
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+
+const { HumaTokenClient } = await import(pathToFileURL(process.argv[2]).href);
+let client, access, renewed;
+
+async function token(options) {
+  try {
+    const token = await client.token(options);
+    return { uid: token.uid, authToken: token.authToken, lifetime: token.authTokenExpiresIn };
+  } catch (error) {
+    const { name, action, status, code, retryAfter } = error;
+    return { name, action, status, code, retryAfter, text: String(error) };
+  }
+}
+
+const commands = {
+  new(url, timeout, retryDelay) {
+    client = new HumaTokenClient({
+      url,
+      clientType: "android",
+      accessToken: (renew) => (renew ? renewed : access),
+      timeout: Number(timeout),
+      retryDelay: Number(retryDelay),
+    });
+    return {};
+  },
+  access(first, second) {
+    [access, renewed] = [first, second];
+    return {};
+  },
+  token: () => token(),
+  fresh: () => token({ fresh: true }),
+  async concurrent(count) {
+    const all = await Promise.all(Array.from({ length: Number(count) }, () => token()));
+    return { ...all[0], different: new Set(all.map((t) => t.authToken)).size };
+  },
+  signout: async () => ({ deleted: await client.signOut() }),
+  async leave(milliseconds) {
+    const result = token();
+    await new Promise((resolve) => setTimeout(resolve, Number(milliseconds)));
+    return { deleted: await client.signOut(), ...(await result) };
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [command, ...args] = line.split(" ");
+  console.log(JSON.stringify(await commands[command](...args)));
+}
