@@ -106,8 +106,8 @@ type Identity struct {
 // the client gets 403. After any other response, or none, the client gets 503.
 type AuthServer struct {
 	// The URL of the auth server: http or https, with any host. A URL without
-	// a path, or with the path /, gets the preset's path, for example /api/authz/forward-auth for
-	// authelia. Required.
+	// a path, or with the path /, gets the preset's path, for example
+	// /api/authz/forward-auth for authelia. Required.
 	URL string `json:"url,omitempty"`
 
 	// The request headers that are forwarded in addition to Authorization,

@@ -147,8 +147,8 @@ import (
 //	    hash_key        <secret>
 //	}
 //
-// client_id, header_up, body, attribute and address may be repeated, other options may
-// not.
+// client_id, header_up, body, attribute, require and address may be repeated, other
+// options may not.
 func (h *HumaToken) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return config.Unmarshal(d, h.serviceOptions(), &h.Common)
 }
