@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// The load of wantLoad.
+const (
+	loadRate     = 500 // requests per second
+	loadDuration = 20 * time.Second
+)
+
+var rssLine = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB`)
+
+// rss returns the resident memory of a process in MiB.
+func (p *process) rss(t *testing.T) float64 {
+	t.Helper()
+	match := rssLine.FindSubmatch(read(t, "/proc/"+strconv.Itoa(p.cmd.Process.Pid)+"/status"))
+	if match == nil {
+		t.Fatal("no VmRSS")
+	}
+	kib, err := strconv.Atoi(string(match[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(kib) / 1024
+}
+
+// wantLoad sends requests at a constant rate, whether or not earlier ones have ended, over
+// connections that are kept alive, and checks that all get a token.
+func (s *sidecar) wantLoad(t *testing.T, header http.Header) {
+	t.Helper()
+	if os.Getenv("CADDY_HUMA_E2E_NO_LOAD") != "" {
+		t.Log("not run: load")
+		return
+	}
+	before := s.caddy.rss(t)
+	transport := &http.Transport{TLSClientConfig: siteTLS(), MaxIdleConnsPerHost: 256}
+	c := &http.Client{Timeout: processTimeout, Transport: transport}
+	defer c.CloseIdleConnections()
+	var (
+		connections atomic.Int64
+		wg          sync.WaitGroup
+		failed      sync.Map
+		total       = int(loadDuration.Seconds() * loadRate)
+		latencies   = make([]time.Duration, total)
+		start       = time.Now()
+	)
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if !info.Reused {
+			connections.Add(1)
+		}
+	}}
+	for i := range total {
+		due := start.Add(time.Duration(i) * time.Second / loadRate)
+		time.Sleep(time.Until(due))
+		wg.Go(func() {
+			req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, s.url+"/private/huma-token", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.Header = header.Clone()
+			res, err := c.Do(req)
+			if err != nil {
+				failed.Store(err.Error(), true)
+				return
+			}
+			_, err = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			if err != nil || res.StatusCode != http.StatusOK {
+				failed.Store(res.Status, err)
+			}
+			latencies[i] = time.Since(due)
+		})
+	}
+	wg.Wait()
+	failed.Range(func(key, value any) bool {
+		t.Errorf("under load: %v, %v", key, value)
+		return true
+	})
+	took := time.Since(start)
+	slices.Sort(latencies)
+	t.Logf("%d requests in %v over %d connections: median %v, 99%% %v, maximum %v; resident memory of the sidecar: %.0f MiB before, %.0f MiB after",
+		total, took.Round(time.Millisecond), connections.Load(), latencies[total/2], latencies[total*99/100], latencies[total-1], before, s.caddy.rss(t))
+	if n := connections.Load(); n > int64(total/10) {
+		t.Errorf("%d connections for %d requests", n, total)
+	}
+}
