@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -253,6 +255,40 @@ print $s "GET /private/huma-token HTTP/1.1\r\nHost: x\r\nRemote-Email: $ARGV[1]\
 	}
 	if got := ask(filepath.Join(run, "admin.sock"), nobody, group); got != "Permission denied" {
 		t.Errorf("the group of the proxy connects to the admin endpoint: %s", got)
+	}
+}
+
+// TestSidecarAdmin checks the admin endpoint of the sidecar at its socket.
+func TestSidecarAdmin(t *testing.T) {
+	s := startSidecar(t, freePort(t))
+	socket := filepath.Join(filepath.Dir(s.socket), "admin.sock")
+	c := &http.Client{Timeout: processTimeout, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	defer c.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/huma/health", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(body), `"ok"`) {
+		t.Errorf("%s %s, %v", res.Status, body, err)
+	}
+	// This is the probe in kubernetes.yaml.
+	probe := func() error {
+		return exec.CommandContext(t.Context(), caddyBinary, "huma", "check", "--offline", "--quiet", "--address", "unix/"+socket).Run()
+	}
+	if err := probe(); err != nil {
+		t.Errorf("check of the running sidecar: %v", err)
+	}
+	s.caddy.stop(t)
+	if probe() == nil {
+		t.Error("check of the stopped sidecar finds no problem")
 	}
 }
 
