@@ -195,6 +195,24 @@ func (s *sidecar) startHAProxy(t *testing.T) {
 	start(t, s.dir, "127.0.0.1:"+s.port, nil, "/usr/sbin/haproxy", "-db", "-f", s.config(t, "haproxy.cfg", replace))
 }
 
+// warmUp makes requests until each process of the provider has answered one: the first one
+// may take longer than the timeout of mod_auth_openidc.
+func (p *provider) warmUp(t *testing.T) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			res, err := p.newBrowser(t).Get(p.issuer + "/.well-known/openid-configuration")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			res.Body.Close()
+		})
+	}
+	wg.Wait()
+}
+
 // startApache runs Apache httpd with a provider.
 func (s *sidecar) startApache(t *testing.T, p *provider) {
 	t.Helper()

@@ -50,6 +50,7 @@ func TestSidecarHAProxy(t *testing.T) {
 func TestSidecarApache(t *testing.T) {
 	s := startSidecar(t, freePort(t))
 	p := startProvider(t, map[string]relyingParty{"apache": {tokenLifetime: time.Hour, redirects: []string{s.url + "/callback"}}})
+	p.warmUp(t)
 	s.startApache(t, p)
 	signIn := func(name string) http.Header {
 		b := p.newBrowser(t)
