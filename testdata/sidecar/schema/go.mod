@@ -2,13 +2,12 @@ module github.com/caddy-huma/caddy-huma/testdata/sidecar/schema
 
 go 1.26.0
 
-replace github.com/traefik/traefik/dynamic/ext => ./ext
-
 require (
 	github.com/envoyproxy/go-control-plane/envoy v1.37.0
 	github.com/traefik/traefik/v3 v3.7.13
 	google.golang.org/protobuf v1.36.12
 	k8s.io/api v0.36.1
+	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730
 	sigs.k8s.io/yaml v1.6.0
 )
 
@@ -42,7 +41,6 @@ require (
 	k8s.io/klog/v2 v2.140.0 // indirect
 	k8s.io/kube-openapi v0.0.0-20260501160325-927ab1f70cd6 // indirect
 	k8s.io/utils v0.0.0-20260319190234-28399d86e0b5 // indirect
-	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730 // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.0 // indirect
 )

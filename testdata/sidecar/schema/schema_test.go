@@ -4,6 +4,7 @@ package schema
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
@@ -25,6 +26,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -64,7 +66,7 @@ func TestEnvoy(t *testing.T) {
 	edits{
 		"failure_mode_allow: false": "failure_mode_deny: true", // within a message of the type Any
 		"connect_timeout: 2s":       "connect_timeouts: 2s",
-		"remove: remote-email":      `remove: ""`, // breaks a rule
+		"stat_prefix: https":        `stat_prefix: ""`, // breaks a rule
 		"cluster_name: sidecar":     `cluster_name: ""`,
 	}.check(t, "envoy.yaml", func(text string) error {
 		b, err := yaml.YAMLToJSON([]byte(text))
@@ -211,15 +213,25 @@ func TestKubernetes(t *testing.T) {
 		"medium: Memory":        "media: Memory",
 		"restartPolicy: Always": "restartPolicies: Always",
 	}.check(t, "kubernetes.yaml", func(text string) error {
-		kinds := map[string]any{"kind: Deployment": new(apps.Deployment), "kind: Service": new(core.Service)}
+		kinds, found := map[string]any{"kind: Deployment": new(apps.Deployment), "kind: Service": new(core.Service)}, 0
 		for document := range bytes.SplitSeq([]byte(text), []byte("\n---\n")) {
 			for kind, object := range kinds {
 				if bytes.Contains(document, []byte("\n"+kind+"\n")) {
-					if err := yaml.UnmarshalStrict(document, object); err != nil {
+					found++
+					b, err := yaml.YAMLToJSONStrict(document)
+					if err != nil {
+						return err
+					}
+					// Like the API server, this is case-sensitive.
+					unknown, err := json.UnmarshalStrict(b, object)
+					if err := errors.Join(append(unknown, err)...); err != nil {
 						return err
 					}
 				}
 			}
+		}
+		if found != len(kinds) {
+			return errors.New("a manifest is missing")
 		}
 		return nil
 	})
