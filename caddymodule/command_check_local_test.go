@@ -95,9 +95,9 @@ func TestCheckLocalPeers(t *testing.T) {
 	}
 }
 `
-		text := strings.ReplaceAll(text, "CA", testutil.NewAuthority(t.TempDir(), "ca").File)
+		site := strings.ReplaceAll(text, "CA", testutil.NewAuthority(t.TempDir(), "ca").File)
 		for mode, want := range map[string]bool{"require_and_verify": false, "verify_if_given": true} {
-			_, all := runCheck(t, siteConfig(t, strings.ReplaceAll(text, "MODE", mode), offlineConfig(t)), "--offline")
+			_, all := runCheck(t, siteConfig(t, strings.ReplaceAll(site, "MODE", mode), offlineConfig(t)), "--offline")
 			warned := false
 			for _, c := range all {
 				warned = warned || c.Check == "identity" && strings.Contains(c.Detail, loopback)

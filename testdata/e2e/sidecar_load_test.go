@@ -38,7 +38,8 @@ func (p *process) rss(t *testing.T) float64 {
 }
 
 // wantLoad sends requests at a constant rate, whether or not earlier ones have ended, over
-// connections that are kept alive, and checks that all get a token.
+// connections that are kept alive, and checks that all get a token. With the environment
+// variable CADDY_HUMA_E2E_NO_LOAD, it does not run: the other checks need no idle machine.
 func (s *sidecar) wantLoad(t *testing.T, header http.Header) {
 	t.Helper()
 	if os.Getenv("CADDY_HUMA_E2E_NO_LOAD") != "" {

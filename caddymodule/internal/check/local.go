@@ -1,6 +1,7 @@
 package check
 
 import (
+	"encoding/json"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -130,20 +131,25 @@ func containsLoopback(r netip.Prefix) bool {
 	return r.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || r.Contains(netip.IPv6Loopback())
 }
 
-// requiresCertificate reports whether every TLS connection to the server needs a verified
-// client certificate.
+// requiresCertificate reports whether a client needs a verified certificate for each host of
+// the directive. With client certificates, Caddy compares the host with the SNI of the
+// connection (strict_sni_host), unless that is disabled.
 func (t *target) requiresCertificate() bool {
-	policies := t.directive.Server.TLSConnPolicies
-	for _, p := range policies {
-		if p == nil || p.ClientAuthentication == nil {
-			return false
-		}
-		c := p.ClientAuthentication
-		if mode := c.Mode; mode != "require_and_verify" && (mode != "" || !c.Active()) {
-			return false
-		}
+	server, hosts := t.directive.Server, t.directive.Place.Hosts
+	if server.StrictSNIHost != nil && !*server.StrictSNIHost {
+		return false
 	}
-	return len(policies) > 0
+	covered := func(host string) bool {
+		for _, p := range server.TLSConnPolicies {
+			var names []string
+			if p != nil && json.Unmarshal(p.MatchersRaw["sni"], &names) == nil && slices.Contains(names, host) {
+				c := p.ClientAuthentication
+				return c != nil && c.Mode == "require_and_verify"
+			}
+		}
+		return false
+	}
+	return len(hosts) > 0 && !slices.ContainsFunc(hosts, func(host string) bool { return !covered(host) })
 }
 
 // adminAddress returns the address of the admin endpoint, and whether it is one that any
