@@ -208,7 +208,7 @@ func TestCheckFindsConfig(t *testing.T) {
 		{"two that disagree", caddyfileOf(t, "handle /a {\n"+humaBlock(fake)+"\n}\nhandle {\n"+humaBlock(fake, "max_concurrent 7")+"\n}"),
 			[]string{"config problem: another huma_token of the same account", "routes problem: is handled by another directive: huma_token localhost:8080/private/huma-token #2", "credentials problem: 100006"}},
 		{"a header that the server keeps", writeFile(t, "Caddyfile", "{\nservers {\nexpected_underscore_headers Remote_*\n}\n}\n"+"http://localhost:8080 {\n"+
-			strings.Replace(block, "identity basic_auth", "identity authelia\ntrust proxies 127.0.0.1", 1)+"\n}"),
+			strings.Replace(block, "identity basic_auth", "identity authelia\ntrust proxies 192.0.2.1", 1)+"\n}"),
 			[]string{"config problem: drops the request header Remote-Email", "config problem: Remote-Name", "config problem: Remote-User", "credentials problem: 100006", "client_ip warning: "}},
 		{"a field that there is not", writeFile(t, "c.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"huma_token","secrets":"x"}]}]}}}}}`),
 			[]string{`config problem: unknown field "secrets"`}},

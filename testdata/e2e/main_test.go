@@ -2,8 +2,8 @@
 // them listen on loopback addresses only, and all users are fictitious.
 //
 // It is a separate module, so that the applications do not become dependencies of the
-// plugin. It needs Go, Debian's LemonLDAP::NG, Apache with mod_auth_openidc, and Chromium
-// with Human API's SDK; .ci/e2e installs them.
+// plugin. It needs Go, Debian's LemonLDAP::NG, Apache with mod_auth_openidc, nginx, HAProxy,
+// and Chromium with Human API's SDK; .ci/e2e installs them.
 package e2e
 
 import (

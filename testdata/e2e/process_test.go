@@ -43,7 +43,8 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// start runs a program and waits until it listens on address. The program is stopped at
+// start runs a program and waits until it listens on address, a TCP address or the path of a
+// Unix socket. The program is stopped at
 // the end of the test. Its environment is env, and does not include the environment of
 // the test.
 func start(t *testing.T, dir, address string, env []string, program string, args ...string) *process {
@@ -64,8 +65,12 @@ func start(t *testing.T, dir, address string, env []string, program string, args
 			t.Logf("%s wrote:\n%s", filepath.Base(program), &p.out)
 		}
 	})
+	network := "tcp"
+	if filepath.IsAbs(address) {
+		network = "unix"
+	}
 	for end := time.Now().Add(processTimeout); ; time.Sleep(20 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", address); err == nil {
+		if conn, err := net.Dial(network, address); err == nil {
 			conn.Close()
 			return p
 		}

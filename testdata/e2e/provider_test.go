@@ -150,6 +150,7 @@ func (p *provider) newBrowser(t *testing.T) *browser {
 	if !authorities.AppendCertsFromPEM(read(t, p.ca)) {
 		t.Fatal("no certificate authority")
 	}
+	authorities.AddCert(siteCertificate())
 	return &browser{provider: p, Client: &http.Client{
 		Timeout: processTimeout, Jar: jar,
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}, DisableKeepAlives: true},

@@ -12,11 +12,13 @@ import (
 	"testing"
 )
 
-// client does not follow redirects or store cookies. It resolves all names to loopback.
+// client does not follow redirects or store cookies. It resolves all names to loopback, and
+// trusts siteCertificate.
 var client = &http.Client{
 	Timeout:       processTimeout,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	Transport: &http.Transport{
+		TLSClientConfig: siteTLS(),
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			_, port, err := net.SplitHostPort(address)
 			if err != nil {

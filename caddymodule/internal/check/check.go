@@ -121,6 +121,7 @@ var directiveChecks = []struct {
 	{"config", checkConfig},
 	{"identity", checkIdentity},
 	{"identity", checkTrustedProxies},
+	{"identity", checkLocalPeers},
 	{"cors", checkOrigins},
 	{"routes", checkRoutes},
 	{"client_ip", single(checkClientIP)},

@@ -158,6 +158,10 @@ func proxyTrustOf(raw json.RawMessage) (p proxyTrust) {
 	return p
 }
 
+// Ranges returns the address ranges of the trusted proxies. There are none if they are
+// unknown.
+func (p proxyTrust) Ranges() []netip.Prefix { return p.ranges }
+
 // Trusts reports whether a peer is a trusted proxy of the server. If the ranges are
 // unknown, it returns true.
 func (p proxyTrust) Trusts(peer netip.Addr) bool {

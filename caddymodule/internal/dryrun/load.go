@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/pflag"
@@ -188,6 +189,9 @@ type Config struct {
 
 	// Storage is the JSON config of the storage. Empty: Caddy's default.
 	Storage json.RawMessage
+
+	// Admin is the config of the admin endpoint. Nil: Caddy's default.
+	Admin *caddy.AdminConfig
 }
 
 // Load reads a config and returns its token directives. It returns an error if there are
@@ -198,7 +202,8 @@ func Load(s Source) (*Config, error) {
 		return nil, err
 	}
 	var config struct {
-		Storage json.RawMessage `json:"storage"`
+		Admin   *caddy.AdminConfig `json:"admin"`
+		Storage json.RawMessage    `json:"storage"`
 		Apps    struct {
 			HTTP map[string]any `json:"http"`
 		} `json:"apps"`
@@ -206,7 +211,7 @@ func Load(s Source) (*Config, error) {
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
-	c := &Config{HTTP: config.Apps.HTTP, Storage: config.Storage, Warnings: warnings}
+	c := &Config{HTTP: config.Apps.HTTP, Storage: config.Storage, Admin: config.Admin, Warnings: warnings}
 	if c.Directives, err = directives(c.HTTP); err != nil {
 		return nil, err
 	}
