@@ -4,13 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // of returns the Error with which the endpoint responds to err.
@@ -82,5 +86,16 @@ func TestHint(t *testing.T) {
 	custom := problem.Lookup(exchange.CodeConfig, map[exchange.Code]string{exchange.CodeConfig: "another"})
 	if custom.Detail != "another" || custom.Status != 502 {
 		t.Errorf("%+v", custom)
+	}
+}
+
+// TestOpenAPI checks that docs/openapi.yaml has the list of all codes.
+func TestOpenAPI(t *testing.T) {
+	list := "    ErrorCode:\n      description: The error.\n      type: string\n      enum:\n"
+	for _, code := range slices.Sorted(maps.Keys(problem.Table)) {
+		list += "        - " + string(code) + "\n"
+	}
+	if !strings.Contains(string(testutil.File(t, "../../../docs/openapi.yaml")), list+"    Status:\n") {
+		t.Errorf("docs/openapi.yaml does not have\n%s", list)
 	}
 }
