@@ -35,7 +35,7 @@ subcommand probe checks a running token endpoint.`,
 
 // addCommands adds the subcommands to the command caddy huma.
 func addCommands(cmd *cobra.Command) {
-	cmd.AddCommand(check.Command(), probe.Command(), TokenCommand(), IdentityCommand(), RefreshTokenCommand(), presetsCommand(), scaffold.Command())
+	cmd.AddCommand(check.Command(), probe.Command(), TokenCommand(), IdentityCommand(), RefreshTokenCommand(), presetsCommand(), scaffold.Command(), healthCommand(), versionCommand())
 	command.Group(cmd)
 	completeValues(cmd)
 }
