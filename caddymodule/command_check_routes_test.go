@@ -166,6 +166,10 @@ func caddyfiles(t *testing.T) map[string]string {
 	return all
 }
 
+// trustsLoopback lists the pages of layers that connect from a loopback address. check warns
+// of it, and the pages say so.
+var trustsLoopback = []string{"istio.md", "tailscale.md"}
+
 // TestCheckRoutesOfDocumentation checks that check finds nothing in the Caddyfiles of the
 // documentation and of testdata.
 func TestCheckRoutesOfDocumentation(t *testing.T) {
@@ -174,6 +178,10 @@ func TestCheckRoutesOfDocumentation(t *testing.T) {
 			_, all := runCheck(t, siteConfig(t, text, offlineConfig(t)), "--offline")
 			checked := false
 			for _, c := range all {
+				page, _, _ := strings.Cut(name, ":")
+				if slices.Contains(trustsLoopback, page) && strings.Contains(c.Detail, "trusts loopback addresses") {
+					continue
+				}
 				if checked = checked || c.Check == "routes"; (c.Check == "routes" || c.Check == "identity") && c.Result != "ok" {
 					t.Errorf("%+v", c)
 				}

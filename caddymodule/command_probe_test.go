@@ -74,9 +74,9 @@ func TestProbeOptions(t *testing.T) {
 		"cross_site allow":      {"cross_site allow", sandbox.Config{}, []string{"fetch_metadata warning: gets a token → 403", "origin warning: gets a token"}},
 		"errors caddy":          {"errors caddy", sandbox.Config{}, nil},
 		"the default is ios":    {"client_type ios", sandbox.Config{}, nil},
-		"a wrong secret":        {"", sandbox.Config{Secret: "another"}, []string{"token problem: status 502, code upstream_config: The service rejects the credentials → huma#upstream_config"}},
+		"a wrong secret":        {"", sandbox.Config{Secret: "another"}, []string{"token problem: status 502, code upstream_config: The service rejects the credentials → errors.md#upstream_config"}},
 		"a wrong id of android": {"", sandbox.Config{ClientIDs: map[string]string{"ios": "c1", "web": "c3"}}, []string{"client_type problem: android: status 502, code upstream_config"}},
-		"registration off":      {"registration off", sandbox.Config{}, []string{"token problem: status 403, code not_registered → huma#not_registered"}},
+		"registration off":      {"registration off", sandbox.Config{}, []string{"token problem: status 403, code not_registered → errors.md#not_registered"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, simpleSite(newHuma(t, c.service), c.options))
@@ -130,12 +130,12 @@ func TestProbeBrokenSites(t *testing.T) {
 		"the default path inside handle_path": {"handle_path /private/* {\n" + basic + "TOKEN identity basic_auth\n}\n}\n", alice,
 			[]string{dialog, "token problem: status 200 with an empty body → handle_path"}},
 		"authentication inside a handle": {"handle {\n" + basic + "}\nTOKEN identity basic_auth\n}\n", alice,
-			[]string{"token problem: status 401, code identity_missing → huma#identity_missing; caddy huma check"}},
+			[]string{"token problem: status 401, code identity_missing → errors.md#identity_missing; caddy huma check"}},
 		"another path": {basic + "respond /private/* 404\n", alice, []string{dialog, "token problem: status 404"}},
 		"the auth server is down": {"forward_auth " + down + " {\nuri /\n}\nTOKEN identity authelia\ntrust forward_auth\n}\n", cookie,
 			[]string{"unauthenticated problem: status 502", "token problem: status 502: → auth server"}},
 		"auth_server is down": {"TOKEN identity authelia {\nauth_server http://" + down + "\n}\n}\n", cookie,
-			[]string{"token problem: status 503, code identity_unavailable: The user cannot be identified → huma#identity_unavailable"}},
+			[]string{"token problem: status 503, code identity_unavailable: The user cannot be identified → errors.md#identity_unavailable"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := newHuma(t, sandbox.Config{})
