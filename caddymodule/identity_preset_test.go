@@ -121,10 +121,10 @@ var headerPresets = []headerPreset{
 		also: []string{"Tailscale-User-Profile-Pic"},
 	},
 	{
-		name: "vouch", status: 200, email: "X-Vouch-User",
+		name: "vouch", status: 200, email: "X-Vouch-Idp-Claims-Email", id: "X-Vouch-Idp-Claims-Sub",
 		full: "X-Vouch-Idp-Claims-Name", first: "X-Vouch-Idp-Claims-Given-Name", last: "X-Vouch-Idp-Claims-Family-Name",
 		verified: "X-Vouch-Idp-Claims-Email-Verified",
-		also:     []string{"X-Vouch-Idp-Claims-Email", "X-Vouch-Idp-Accesstoken", "X-Vouch-Idp-Idtoken"},
+		also:     []string{"X-Vouch-User", "X-Vouch-Idp-Accesstoken", "X-Vouch-Idp-Idtoken"},
 	},
 }
 

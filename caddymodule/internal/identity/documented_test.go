@@ -82,7 +82,7 @@ var documented = map[string]testConfig{
 	"oauth2_proxy_upstream": {email: bare("X-Forwarded-Email"), id: bare("X-Forwarded-User"), names: []reading{bare("X-Forwarded-Given-Name"), bare("X-Forwarded-Family-Name")}, denies: bare("X-Forwarded-Email-Verified")},
 	"pomerium":              {email: bare("X-Pomerium-Claim-Email"), id: bare("X-Pomerium-Claim-Sub"), names: []reading{bare("X-Pomerium-Claim-Name"), bare("X-Pomerium-Claim-Given-Name"), bare("X-Pomerium-Claim-Family-Name")}},
 	"tailscale":             {email: bare("Tailscale-User-Login"), id: bare("Tailscale-User-Login"), names: []reading{bare("Tailscale-User-Name")}, logins: true},
-	"vouch":                 {email: bare("X-Vouch-User"), id: bare("X-Vouch-User"), names: []reading{bare("X-Vouch-Idp-Claims-Name"), bare("X-Vouch-Idp-Claims-Given-Name"), bare("X-Vouch-Idp-Claims-Family-Name")}, denies: bare("X-Vouch-Idp-Claims-Email-Verified")},
+	"vouch":                 {email: bare("X-Vouch-Idp-Claims-Email"), id: bare("X-Vouch-Idp-Claims-Sub"), names: []reading{bare("X-Vouch-Idp-Claims-Name"), bare("X-Vouch-Idp-Claims-Given-Name"), bare("X-Vouch-Idp-Claims-Family-Name")}, denies: bare("X-Vouch-Idp-Claims-Email-Verified")},
 }
 
 // documentedTokens are the sources with the block verify.

@@ -105,7 +105,7 @@ var presetWant = map[string]struct {
 	},
 	"vouch": {
 		map[string]string{
-			"X-Vouch-User": "a@x.io", "X-Vouch-Idp-Claims-Name": "Somebody Else",
+			"X-Vouch-Idp-Claims-Email": "a@x.io", "X-Vouch-User": "b@x.io", "X-Vouch-Idp-Claims-Name": "Somebody Else",
 			"X-Vouch-Idp-Claims-Given-Name": "Ren\u00e9", "X-Vouch-Idp-Claims-Family-Name": "M\u00fcller",
 		},
 		"a@x.io", "Ren\u00e9", "M\u00fcller",

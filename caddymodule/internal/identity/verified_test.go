@@ -99,7 +99,7 @@ func requestsOf(t *testing.T, p presets.Preset, value any) map[string]*Request {
 func TestExplainOptionalVerified(t *testing.T) {
 	i := mustNew(t, Config{Preset: "vouch", Trust: trustProxy()})
 	for value, want := range map[string]string{"true": "yes", "whatever": "yes", "false": "no", "": ""} {
-		for _, v := range i.Explain(t.Context(), fromProxy("X-Vouch-User", "a@x.io", "X-Vouch-Idp-Claims-Email-Verified", value)) {
+		for _, v := range i.Explain(t.Context(), fromProxy("X-Vouch-Idp-Claims-Email", "a@x.io", "X-Vouch-Idp-Claims-Email-Verified", value)) {
 			if v.Option == "verified" && (v.Value.Reveal() != want || (v.Rejection != nil) != (want == "")) {
 				t.Errorf("%q: explained as %q, %v", value, v.Value.Reveal(), v.Rejection)
 			}

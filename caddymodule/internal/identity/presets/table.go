@@ -245,14 +245,15 @@ var layers = [...]Preset{
 		Name:     "vouch",
 		AuthPath: "/validate",
 		Sources: Sources{
-			Email:     from("X-Vouch-User"),
-			UserID:    from("X-Vouch-User"),
+			// Not X-Vouch-User: it is the claim username, which users choose at some providers.
+			Email:     from("X-Vouch-Idp-Claims-Email"),
+			UserID:    from("X-Vouch-Idp-Claims-Sub"),
 			Name:      from("X-Vouch-Idp-Claims-Name"),
 			FirstName: from("X-Vouch-Idp-Claims-Given-Name"),
 			LastName:  from("X-Vouch-Idp-Claims-Family-Name"),
 			Verified:  ifSent(from("X-Vouch-Idp-Claims-Email-Verified")),
 		},
-		AlsoSent: []string{"X-Vouch-Idp-Claims-Email", "X-Vouch-Idp-Accesstoken", "X-Vouch-Idp-Idtoken"},
-		Note:     "With publicAccess, Vouch responds 200 with an empty user: such a request is unauthenticated. Sends names only if the claims are configured. **Says whether the email address is verified only if the claim `email_verified` is configured.**",
+		AlsoSent: []string{"X-Vouch-User", "X-Vouch-Idp-Accesstoken", "X-Vouch-Idp-Idtoken"},
+		Note:     "Reads claims, which Vouch sends only if `claims` in its config lists them: `email`, and `email_verified`, `sub`, `given_name`, `family_name`. X-Vouch-User is not read: it is the claim `username` of the provider, which users may choose. With publicAccess, Vouch responds 200 with an empty user: such a request is unauthenticated. **Says whether the email address is verified only if the claim `email_verified` is configured.**",
 	},
 }
