@@ -105,10 +105,10 @@ var presetWant = map[string]struct {
 	},
 	"vouch": {
 		map[string]string{
-			"X-Vouch-Idp-Claims-Email": "a@x.io", "X-Vouch-User": "b@x.io", "X-Vouch-Idp-Claims-Name": "Somebody Else",
+			"X-Vouch-Idp-Claims-Email": "a@x.io", "X-Vouch-Idp-Claims-Sub": "u-1", "X-Vouch-User": "b@x.io", "X-Vouch-Idp-Claims-Name": "Somebody Else",
 			"X-Vouch-Idp-Claims-Given-Name": "Ren\u00e9", "X-Vouch-Idp-Claims-Family-Name": "M\u00fcller",
 		},
-		"a@x.io", "Ren\u00e9", "M\u00fcller",
+		"u-1", "Ren\u00e9", "M\u00fcller",
 	},
 }
 
