@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // aliases returns all spellings of a header's name with other separators between its
@@ -164,8 +166,11 @@ func TestSpoofHeaders(t *testing.T) {
 			p.eachSetup(t, func(t *testing.T, b presetSite) {
 				n := 0
 				for name, edits := range spoofs {
+					n++
+					if testutil.Race && n%3 != 0 {
+						continue
+					}
 					t.Run(name, func(t *testing.T) {
-						n++
 						full, plain := fmt.Sprintf("full-%d@x.example", n), fmt.Sprintf("plain-%d@x.example", n)
 						b.setUser(ada.with(full))
 						b.wantTokenOf(t, full, path+"?x=1", edits...)
@@ -324,7 +329,11 @@ func TestI13_RandomHeaders(t *testing.T) {
 			p.eachSetup(t, func(t *testing.T, b presetSite) {
 				b.setUser(ada)
 				b.wantTokenOf(t, "ada@x.example", path)
-				for range 25 {
+				count := 25
+				if testutil.Race {
+					count = 8
+				}
+				for range count {
 					h := http.Header{}
 					for range 1 + random.IntN(12) {
 						name := one(names)

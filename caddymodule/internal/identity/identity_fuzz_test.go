@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // testConfigs returns all presets with every trust that they load with, and configs
@@ -325,8 +326,10 @@ func TestSeedsOfIdentity(t *testing.T) {
 			if s.verified.from != "" {
 				seed[0], seed[1] = seed[0]+"X-Verified: true\r\n", seed[1]+"X-Verified: true\r\n"
 			}
-			s.try(t, parse(1<<((n+m)%8), seed[0], seed[1], seed[2]), noise)
-			s.try(t, parse(^byte(1<<((n+m)%8)), seed[0], seed[1], seed[2]), noise)
+			if !testutil.Race {
+				s.try(t, parse(1<<((n+m)%8), seed[0], seed[1], seed[2]), noise)
+				s.try(t, parse(^byte(1<<((n+m)%8)), seed[0], seed[1], seed[2]), noise)
+			}
 			got := s.try(t, parse(usual, seed[0], seed[1], seed[2]), noise)
 			found, named = found || got.email == "ada@x.example", named || got.first != ""
 		}

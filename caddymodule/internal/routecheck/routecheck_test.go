@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routecheck"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/routes"
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // TestMain checks that a check leaves no goroutine behind.
@@ -101,9 +102,12 @@ func TestMutations(t *testing.T) {
 			t.Fatalf("%s is not checked", file)
 		}
 		eachPart(app, func(set func(any)) {
+			n++
+			if testutil.Race && n%5 != 0 {
+				return
+			}
 			set(otherValues[n%len(otherValues)])
 			check()
-			n++
 		})
 	}
 	if checked < len(files) || rejected < len(files) {
