@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/dryrun"
@@ -76,15 +75,10 @@ func (s *identitySource) try(ctx context.Context) {
 	if s.keys != nil {
 		s.usable, s.keysErr = s.keys.Fetch(ctx)
 	}
-	host := "localhost"
-	if hosts := s.directive.Place.Hosts; len(hosts) > 0 {
-		host = strings.ReplaceAll(hosts[0], "*", "x")
-	}
 	const session = "caddy-huma-check"
-	r := &identity.Request{
-		Host: host, Method: http.MethodGet, URI: s.directive.Service.Path, RemoteAddr: "192.0.2.1:4711",
-		Header: http.Header{"Cookie": {session + "=1"}, "Authorization": {"Bearer " + session}},
-	}
+	r := s.directive.Request()
+	r.RemoteAddr = "192.0.2.1:4711"
+	r.Header = http.Header{"Cookie": {session + "=1"}, "Authorization": {"Bearer " + session}}
 	if s.keys != nil {
 		s.rejection = identifier.FetchUserinfo(ctx, r) // Identify would reject the token first
 	} else if _, err := identifier.Identify(ctx, r); err != nil {

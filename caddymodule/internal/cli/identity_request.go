@@ -137,12 +137,9 @@ func identifyRequest(ctx context.Context, d *dryrun.Directive, in *requestInput)
 // buildRequest returns the request as the directive would receive it. It adds a note for
 // each header that the server would drop.
 func buildRequest(d *dryrun.Directive, i *identity.Identifier, in *requestInput, note func(string, ...any)) *identity.Request {
-	r := &identity.Request{
-		Host:         "localhost",
-		Header:       make(http.Header),
-		RemoteAddr:   netip.AddrPortFrom(in.peer, 4711).String(),
-		TrustedProxy: d.Proxy.Trusts(in.peer),
-	}
+	r := d.Request()
+	r.RemoteAddr = netip.AddrPortFrom(in.peer, 4711).String()
+	r.TrustedProxy = d.Proxy.Trusts(in.peer)
 	if d.Proxy.Unknown {
 		note("trusted_proxies of the server is not a static list; assuming that it contains %s", in.peer)
 	}
@@ -162,7 +159,7 @@ func buildRequest(d *dryrun.Directive, i *identity.Identifier, in *requestInput,
 	placeholders := make(identity.PlaceholderMap)
 	for name, value := range in.placeholders {
 		placeholders[name] = value
-		if strings.HasPrefix(name, "http.request.tls.client.") && r.TLS == nil {
+		if strings.HasPrefix(name, "http.request.tls.client.") && (r.TLS == nil || r.TLS.VerifiedChains == nil) {
 			note("assuming that the client certificate is verified")
 			r.TLS = &tls.ConnectionState{HandshakeComplete: true, VerifiedChains: make([][]*x509.Certificate, 1)}
 		}

@@ -51,7 +51,10 @@ func requires(p presets.Preset) string {
 	var needs []string
 	switch {
 	case p.Provider != nil:
-		return strings.Join(p.Needs(), ", ")
+		for _, alternatives := range p.Needs() {
+			needs = append(needs, oneOf(alternatives))
+		}
+		return strings.Join(needs, ", and ")
 	case p.Sources.Email.From != "" && !p.NeedsTrust():
 		return "nothing"
 	}
@@ -64,10 +67,16 @@ func requires(p presets.Preset) string {
 	if p.Signed.Email.From != "" {
 		needs = append(needs, "verify")
 	}
-	if last := len(needs) - 1; last > 0 {
-		needs[last] = "or " + needs[last]
+	return oneOf(needs)
+}
+
+// oneOf returns names as a list of alternatives.
+func oneOf(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
 	}
-	return strings.Join(needs, ", ")
+	return strings.Join(names[:last], ", ") + ", or " + names[last]
 }
 
 // presetDocument is the JSON output for a preset.

@@ -86,5 +86,5 @@ func markdownNeeds(needs string) string {
 	if needs == "nothing" {
 		return "–"
 	}
-	return "`" + strings.NewReplacer(", or ", "` or `", ", ", "`, `").Replace(needs) + "`"
+	return "`" + strings.NewReplacer(", and ", "`, and `", ", or ", "` or `", ", ", "`, `").Replace(needs) + "`"
 }

@@ -218,8 +218,8 @@ func TestMonitoring_AlertsSayWhatToDo(t *testing.T) {
 }
 
 // TestMonitoring_Runbook checks that the runbook has a section for each alert and no
-// other alert, and each section says what users notice, which command to run, what the
-// causes are, and whether to call the service.
+// other alert, and each section has the impact on users, a command for the diagnosis, the
+// causes, and whom to contact.
 func TestMonitoring_Runbook(t *testing.T) {
 	sections := make(map[string]string)
 	for _, section := range strings.Split(string(testutil.File(t, runbookFile)), "\n## ")[1:] {
@@ -234,7 +234,7 @@ func TestMonitoring_Runbook(t *testing.T) {
 			t.Errorf("%s: no section", r.Alert)
 			continue
 		}
-		for _, want := range []string{"**Users notice**", "**First look**", "```sh\n", "**Causes", "**Call the service**"} {
+		for _, want := range []string{"**Impact**", "**Diagnosis**", "```sh\n", "**Causes", "**Escalation**"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: the section has no %q", r.Alert, want)
 			}

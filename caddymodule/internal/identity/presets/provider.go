@@ -65,15 +65,20 @@ type Parameter struct {
 	check func(value string) (string, error)
 }
 
-// Needs returns the options that the preset requires, for the documentation.
-func (p Preset) Needs() []string {
+// Needs returns the options that the preset requires, for the documentation. One option of
+// each list is enough.
+func (p Preset) Needs() [][]string {
 	d := p.Provider
-	needed := []string{d.Parameters[0].Option}
+	var issuers []string
+	for _, parameter := range d.Parameters {
+		issuers = append(issuers, parameter.Option)
+	}
+	needed := [][]string{issuers}
 	switch {
 	case d.Audience == "" && !d.OneApplication:
-		needed = append(needed, "audience")
+		needed = append(needed, []string{"audience"})
 	case p.StatesNothing():
-		needed = append(needed, "verified assumed")
+		needed = append(needed, []string{"verified"})
 	}
 	return needed
 }
