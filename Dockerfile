@@ -37,7 +37,7 @@ LABEL org.opencontainers.image.title="caddy-huma" \
 	org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /image /
 # Certificates and the last config: keep them in volumes.
-ENV XDG_DATA_HOME=/data XDG_CONFIG_HOME=/config HOME=/
+ENV PATH=/usr/bin XDG_DATA_HOME=/data XDG_CONFIG_HOME=/config HOME=/
 VOLUME ["/data", "/config"]
 WORKDIR /etc/caddy
 USER 65532:65532

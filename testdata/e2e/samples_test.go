@@ -7,15 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -68,6 +64,8 @@ func TestSamples(t *testing.T) {
 		header Content-Type application/json
 		@alice header Authorization "Bearer alice-access"
 		respond @alice `+"`{\"email\": \"alice@x.example\"}`"+`
+		@carol header Authorization "Bearer carol-access"
+		respond @carol `+"`{\"email\": \"carol@x.example\"}`"+`
 		@bob header Authorization "Bearer bob-access"
 		respond @bob 403
 		respond 401
@@ -92,6 +90,7 @@ func TestSamples(t *testing.T) {
 func testSample(t *testing.T, s *site, front *front, sample *sample) {
 	const tokenPath = "/private/huma-token"
 	get, fresh, del := []string{"GET"}, []string{"GET no-cache"}, []string{"DELETE"}
+	two := []string{"GET", "GET"}
 	outage := func(status, times int) map[string]any {
 		return map[string]any{"op": "*", "status": status, "times": times, "headers": map[string]string{"Retry-After": "1"}}
 	}
@@ -104,7 +103,8 @@ func testSample(t *testing.T, s *site, front *front, sample *sample) {
 		command  string
 		want     string // the members of the result that are not empty, in order
 		requests []string
-		token    string // "same" or "other" than in the step before; "": no token
+		token    string // "same" or "other" than the last one; "": no token
+		user     string // empty: alice@x.example
 		waits    time.Duration
 		timeout  int // of a request of the new client, in milliseconds; 0: 10000
 		delay    int // before its first retry, in milliseconds; 0: 20
@@ -113,20 +113,35 @@ func testSample(t *testing.T, s *site, front *front, sample *sample) {
 		{name: "kept in memory", command: "token", token: "same"},
 		{name: "a fresh token", command: "fresh", requests: fresh, token: "other"},
 		{name: "sign out", command: "signout", want: "deleted=true", requests: del},
-		{name: "one request for concurrent calls", command: "concurrent 5", want: "different=1", requests: get, token: "other"},
+		{name: "no token after that", command: "token", want: "action=signIn"},
+		{name: "no fresh token either", command: "fresh", want: "action=signIn"},
+		{name: "one request for concurrent calls", path: tokenPath, command: "concurrent 5", want: "different=1", requests: get, token: "other"},
 		{name: "a cached token", path: tokenPath, command: "token", requests: get, token: "same"},
-		{name: "an access token that has expired", path: tokenPath, access: "expired alice-access", command: "token", requests: append(get, get...), token: "same"},
+		{name: "a URL with a query", path: tokenPath + "?a=b", command: "token", requests: get, token: "same"},
+		{name: "an access token that has expired", path: tokenPath, access: "expired alice-access", command: "token",
+			want: "renewals=1", requests: two, token: "same"},
+		{name: "retries after that", path: "/expired-busy", delay: 100, command: "token",
+			want: "renewals=1", requests: []string{"GET", "GET", "GET", "GET"}, token: "same", waits: 300 * time.Millisecond},
+		{name: "sign out with it", access: "expired alice-access", command: "signout", want: "deleted=true renewals=1", requests: append(del, del...)},
 		{name: "no session", path: tokenPath, access: "expired expired", command: "token",
-			want: "action=signIn code=identity_missing status=401", requests: append(get, get...)},
-		{name: "sign out without a session", command: "signout", want: "deleted=false", requests: del},
+			want: "action=signIn code=identity_missing renewals=1 status=401", requests: two},
+		{name: "sign out without a session", command: "signout", want: "deleted=false renewals=1", requests: append(del, del...)},
 		{name: "no access", path: tokenPath, access: "bob-access -", command: "token",
 			want: "action=noAccess code=identity_forbidden status=403", requests: get},
 
+		{name: "a token of the first user", path: tokenPath, access: "alice-access -", command: "token", requests: get, token: "other"},
+		{name: "the session ends", access: "expired expired", command: "fresh",
+			want: "action=signIn code=identity_missing renewals=1 status=401", requests: append(fresh, fresh...)},
+		{name: "the second user", access: "carol-access -", command: "token", requests: get, token: "other", user: "carol@x.example"},
+		{name: "a request during the sign-out", path: "/slow-sign-out", access: "alice-access -", command: "late 200",
+			want: "action=signIn deleted=true", requests: del},
+		{name: "the second user after that", path: tokenPath, access: "carol-access -", command: "token", requests: get, token: "same", user: "carol@x.example"},
+
 		{name: "sign out before an outage", path: tokenPath, access: "alice-access -", command: "signout", want: "deleted=true", requests: del},
 		// Two calls, because the endpoint retries as well.
-		{name: "an outage that ends", fault: outage(503, 2), command: "token", requests: append(get, get...), token: "other", waits: time.Second},
+		{name: "an outage that ends", path: tokenPath, fault: outage(503, 2), command: "token", requests: two, token: "other", waits: time.Second},
 		{name: "sign out before another outage", command: "signout", want: "deleted=true", requests: del},
-		{name: "an outage", fault: outage(503, 0), command: "token",
+		{name: "an outage", path: tokenPath, fault: outage(503, 0), command: "token",
 			want: "action=retry code=upstream_unavailable retryAfter=1 status=503", requests: []string{"GET", "GET", "GET"}, waits: 2 * time.Second},
 		{name: "rejected credentials", fault: outage(401, 0), command: "token",
 			want: "action=report code=upstream_config status=502", requests: get},
@@ -136,11 +151,18 @@ func testSample(t *testing.T, s *site, front *front, sample *sample) {
 
 		{name: "too many requests, of a proxy", path: "/busy", command: "token", want: "action=retry retryAfter=60 status=429", requests: get},
 		{name: "an error of a proxy", path: "/bad-gateway", command: "token", want: "action=retry status=502", requests: []string{"GET", "GET", "GET"}},
+		{name: "sign out before a retry", path: "/bad-gateway", delay: 500, command: "leave 300", want: "action=signIn deleted=false", requests: []string{"GET", "DELETE"}},
 		{name: "a redirect to a login page", path: "/redirect", command: "token", want: "action=report status=302", requests: get},
 		{name: "a page", path: "/page", command: "token", want: "action=report status=200", requests: get},
+		{name: "a code of a later version", path: "/later", command: "token", want: "action=noAccess status=403", requests: get},
 		{name: "a timeout", path: "/hang", timeout: 300, command: "token", want: "action=retry", requests: []string{"GET", "GET", "GET"}, waits: 900 * time.Millisecond},
+		{name: "a timeout of a slow response", path: "/drip", timeout: 300, command: "token", want: "action=retry", requests: []string{"GET", "GET", "GET"}, waits: 900 * time.Millisecond},
 		{name: "sign out during a request", path: "/slow", command: "leave 500", want: "action=signIn deleted=true", requests: []string{"GET", "DELETE"}},
-		{name: "a new token after that", command: "token", requests: get, token: "other"},
+		{name: "sign out during two requests", path: "/slow", command: "replace 500", want: "action=signIn deleted=true", requests: []string{"GET", "GET no-cache", "DELETE"}},
+		{name: "a new client after that", path: tokenPath, command: "token", requests: get, token: "other"},
+		{name: "a fresh request that fails", path: "/bad-fresh", command: "token", requests: get, token: "same"},
+		{name: "the failure", command: "fresh", want: "action=report status=418", requests: fresh},
+		{name: "the rejected token is not kept", command: "token", requests: get, token: "same"}, // from the endpoint's cache
 	} {
 		ok := t.Run(step.name, func(t *testing.T) {
 			faults := []any{}
@@ -171,12 +193,15 @@ func testSample(t *testing.T, s *site, front *front, sample *sample) {
 			}
 			if step.token != "" {
 				last = got.AuthToken
-				if uid := s.accounts(t)["alice@x.example"].UID; got.UID != uid || got.Lifetime <= 800 || got.Lifetime > 900 {
+				if uid := s.accounts(t)[cmp.Or(step.user, "alice@x.example")].UID; got.UID != uid || got.Lifetime <= 800 || got.Lifetime > 900 {
 					t.Errorf("user %q, lifetime %v; want %q", got.UID, got.Lifetime, uid)
 				}
 			}
 			if strings.Contains(got.Text, "eyJ") || strings.Contains(got.Text, "access") || got.Action != "" && got.Text == "" {
 				t.Errorf("printed as %q", got.Text)
+			}
+			if (got.Code != "") != (got.Detail != "") {
+				t.Errorf("code %q, detail %q", got.Code, got.Detail)
 			}
 		})
 		if !ok {
@@ -190,11 +215,11 @@ type result struct {
 	UID, AuthToken string
 	Lifetime       float64
 
-	Name, Action, Code string
-	Status, RetryAfter int
-	Deleted            *bool
-	Different          int
-	Text               string // the token or the error as it would be logged
+	Name, Action, Code, Detail string
+	Status, RetryAfter         int
+	Deleted                    *bool
+	Different, Renewals        int
+	Text                       string // the token or the error as it would be logged
 }
 
 // members returns the members without those of the token, for comparisons.
@@ -216,6 +241,7 @@ func (r result) members() string {
 	add("code", r.Code, r.Code != "")
 	add("deleted", fmt.Sprint(r.Deleted != nil && *r.Deleted), r.Deleted != nil)
 	add("different", r.Different, r.Different != 0)
+	add("renewals", r.Renewals, r.Renewals != 0)
 	add("retryAfter", r.RetryAfter, r.RetryAfter != 0)
 	add("status", r.Status, r.Status != 0)
 	return strings.Join(all, " ")
@@ -269,70 +295,4 @@ func (s *sample) do(t *testing.T, command string) result {
 		t.Fatalf("%s: %v: %s", command, err, s.out.Bytes())
 	}
 	return r
-}
-
-// front is a proxy in front of the site, which records requests and responds to some paths
-// itself.
-type front struct {
-	*httptest.Server
-	left     chan struct{} // closed by a DELETE of /slow
-	mu       sync.Mutex
-	requests []string // method and Cache-Control
-}
-
-// startFront starts a proxy in front of a site.
-func startFront(t *testing.T, site string) *front {
-	t.Helper()
-	target, err := url.Parse(site)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) {} // the client has left
-	f := &front{left: make(chan struct{})}
-	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		f.requests = append(f.requests, strings.TrimSpace(r.Method+" "+r.Header.Get("Cache-Control")))
-		f.mu.Unlock()
-		switch r.URL.Path {
-		case "/busy":
-			w.Header().Set("Retry-After", "60")
-			w.WriteHeader(http.StatusTooManyRequests)
-		case "/bad-gateway":
-			w.WriteHeader(http.StatusBadGateway)
-		case "/redirect":
-			http.Redirect(w, r, "/page", http.StatusFound)
-		case "/page":
-			fmt.Fprint(w, "<!doctype html><title>Sign in</title>")
-		case "/hang":
-			select {
-			case <-r.Context().Done():
-			case <-time.After(processTimeout):
-			}
-		case "/slow":
-			if r.Method == http.MethodDelete {
-				close(f.left)
-			} else {
-				select {
-				case <-f.left: // the first token arrives after the user has signed out
-				case <-time.After(processTimeout):
-				}
-			}
-			r.URL.Path = "/private/huma-token"
-			proxy.ServeHTTP(w, r)
-		default:
-			proxy.ServeHTTP(w, r)
-		}
-	}))
-	t.Cleanup(f.Close)
-	return f
-}
-
-// take returns the requests since the last call.
-func (f *front) take() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	taken := f.requests
-	f.requests = nil
-	return taken
 }

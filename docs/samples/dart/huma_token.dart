@@ -1,10 +1,12 @@
 // A client of the token endpoint of caddy-huma, for Flutter apps on Android and iOS, and for
 // Dart 3. It needs only Dart's own libraries. dart:io does not exist in web apps: use the
-// TypeScript sample there. docs/apps.md explains what it does.
+// TypeScript sample there. Cookies are neither stored nor sent. docs/apps.md explains what it
+// does.
 //
 // CI has no Dart compiler: this file was reviewed, but never compiled or run. If it does not
 // compile, please open an issue.
 //
+//     // Create one for each user who signs in.
 //     final huma = HumaTokenClient(
 //       url: Uri.parse('https://app.example.com/private/huma-token'),
 //       clientType: Platform.isIOS ? 'ios' : 'android',
@@ -21,7 +23,8 @@ import 'dart:math';
 
 /// What an app does about an error.
 enum HumaTokenAction {
-  /// The session is over: show the sign-in page.
+  /// The session is over: sign out of Huma's SDK, and show the sign-in page; if the user has
+  /// just signed in, as [report].
   signIn,
 
   /// Ask the user to verify the email address of the account.
@@ -69,7 +72,7 @@ enum HumaTokenCode {
   final String code;
   final HumaTokenAction action;
 
-  static HumaTokenCode? of(String? code) {
+  static HumaTokenCode? of(Object? code) {
     for (final known in values) {
       if (known.code == code) return known;
     }
@@ -78,18 +81,21 @@ enum HumaTokenCode {
 }
 
 class HumaTokenException implements Exception {
-  const HumaTokenException(this.action, {this.status, this.code, this.retryAfter});
+  const HumaTokenException(this.action, {this.status, this.code, this.retryAfter, this.detail});
 
   final HumaTokenAction action;
 
   /// The HTTP status; null if there was no response.
   final int? status;
 
-  /// Null if the response is not one of the endpoint.
+  /// Null if the response has no code, or one that is not in [HumaTokenCode].
   final HumaTokenCode? code;
 
   /// The header Retry-After.
   final Duration? retryAfter;
+
+  /// For developers: what is wrong, in English.
+  final String? detail;
 
   @override
   String toString() => 'no Huma token: ${code?.code ?? status ?? 'no response'}';
@@ -120,7 +126,7 @@ class HumaToken {
 /// rejected the previous one.
 typedef AccessToken = Future<String> Function({required bool renew});
 
-/// Requests tokens for the user of this app. Create one per app.
+/// Requests tokens for one signed-in user. Create a new client for each user who signs in.
 class HumaTokenClient {
   HumaTokenClient({
     required this.url,
@@ -128,9 +134,7 @@ class HumaTokenClient {
     required this.accessToken,
     this.timeout = const Duration(seconds: 15),
     this.retryDelay = const Duration(seconds: 5),
-  }) {
-    _http.connectionTimeout = timeout;
-  }
+  });
 
   static const _maxAttempts = 3;
   static const _maxWait = Duration(seconds: 30); // if Retry-After is longer, there is no retry
@@ -145,19 +149,22 @@ class HumaTokenClient {
   /// The wait before the first retry, if there is no Retry-After.
   final Duration retryDelay;
 
-  final _http = HttpClient();
   final _random = Random();
+  final _signedOut = Completer<void>();
   _Kept? _kept;
   _Flight? _flight;
 
   /// Returns the token that is kept in memory, or requests one. Concurrent calls share one
   /// request. With fresh, the endpoint bypasses its cache too: set it only if Huma has
-  /// rejected the token. Throws a [HumaTokenException], or the error of [accessToken].
-  Future<HumaToken> token({bool fresh = false}) {
+  /// rejected the token. Throws a [HumaTokenException], or the error of [accessToken]. After
+  /// [signOut], its action is [HumaTokenAction.signIn].
+  Future<HumaToken> token({bool fresh = false}) async {
+    if (_signedOut.isCompleted) throw const HumaTokenException(HumaTokenAction.signIn);
     final kept = _kept;
-    if (!fresh && kept != null && kept.isUsable) return Future.value(kept.token);
+    if (!fresh && kept != null && kept.isUsable) return kept.token;
     final running = _flight;
     if (running != null && (running.fresh || !fresh)) return running.token;
+    _kept = null; // it has expired, or Huma has rejected it
     final flight = _Flight(fresh);
     _flight = flight;
     flight.token = _fetch(flight).whenComplete(() {
@@ -168,13 +175,13 @@ class HumaTokenClient {
 
   /// Deletes the token here and in the endpoint's cache. Call it before the app deletes its
   /// own session. It returns whether the endpoint has confirmed the deletion, and never
-  /// throws: the user can sign out without a connection, too.
+  /// throws: the user can sign out without a connection, too. The client returns no token
+  /// afterwards.
   Future<bool> signOut() async {
-    _flight?.signedOut = true;
-    _flight = null;
+    if (!_signedOut.isCompleted) _signedOut.complete();
     _kept = null;
     try {
-      final reply = await _send('DELETE', await accessToken(renew: false));
+      final reply = await _send('DELETE');
       return reply?.status == HttpStatus.noContent;
     } catch (_) {
       return false; // there is no access token
@@ -182,11 +189,10 @@ class HumaTokenClient {
   }
 
   Future<HumaToken> _fetch(_Flight flight) async {
-    var renew = false;
     for (var attempt = 1;; attempt++) {
       final sent = DateTime.now();
-      final reply = await _send('GET', await accessToken(renew: renew), fresh: flight.fresh);
-      if (flight.signedOut) throw const HumaTokenException(HumaTokenAction.signIn);
+      final reply = await _send('GET', fresh: flight.fresh);
+      if (_signedOut.isCompleted) throw const HumaTokenException(HumaTokenAction.signIn);
       final token = reply?.status == HttpStatus.ok ? _parse(reply?.body) : null;
       if (token != null) {
         if (identical(_flight, flight)) {
@@ -196,10 +202,7 @@ class HumaTokenClient {
         return token;
       }
       final error = _toException(reply);
-      if (error.action == HumaTokenAction.signIn && !renew) {
-        renew = true; // the access token may have expired: try a new one, once
-        continue;
-      }
+      if (error.action == HumaTokenAction.signIn) _kept = null; // the next user must not get it
       var wait = error.retryAfter ?? retryDelay * (1 << (attempt - 1));
       // The response to a fresh request is repeated for 5 seconds, so do not retry earlier.
       if (flight.fresh && wait < retryDelay) wait = retryDelay;
@@ -207,24 +210,41 @@ class HumaTokenClient {
         throw error;
       }
       // Up to half as long again, so that not all apps retry at the same moment.
-      await Future<void>.delayed(wait * (1 + _random.nextDouble() / 2));
-      if (flight.signedOut) throw const HumaTokenException(HumaTokenAction.signIn);
+      wait *= 1 + _random.nextDouble() / 2;
+      await Future.any<void>([Future<void>.delayed(wait), _signedOut.future]);
+      if (_signedOut.isCompleted) throw const HumaTokenException(HumaTokenAction.signIn);
     }
   }
 
-  /// Makes one request. Returns null if there is no response in time.
-  Future<_Reply?> _send(String method, String accessToken, {bool fresh = false}) async {
+  /// Makes one request, and repeats it with a renewed access token if that has expired.
+  /// Returns null if there is no response in time. Throws only if [accessToken] does.
+  Future<_Reply?> _send(String method, {bool fresh = false}) async {
+    final reply = await _sendOnce(method, fresh, await accessToken(renew: false));
+    if (_toException(reply).action != HumaTokenAction.signIn) return reply;
+    return _sendOnce(method, fresh, await accessToken(renew: true));
+  }
+
+  Future<_Reply?> _sendOnce(String method, bool fresh, String accessToken) async {
+    final isDelete = method == 'DELETE';
+    if (_signedOut.isCompleted && !isDelete) return null;
+    final http = HttpClient();
     try {
-      return await _exchange(method, accessToken, fresh).timeout(timeout);
+      return await Future.any<_Reply?>([
+        _exchange(http, method, fresh, accessToken),
+        if (!isDelete) _signedOut.future.then((_) => null),
+      ]).timeout(timeout);
     } on IOException {
       return null;
     } on TimeoutException {
       return null;
+    } finally {
+      http.close(force: true); // ends a request that is still running
     }
   }
 
-  Future<_Reply> _exchange(String method, String accessToken, bool fresh) async {
-    final request = await _http.openUrl(method, url.replace(queryParameters: {'client_type': clientType}));
+  Future<_Reply> _exchange(HttpClient http, String method, bool fresh, String accessToken) async {
+    final query = {...url.queryParametersAll, 'client_type': clientType};
+    final request = await http.openUrl(method, url.replace(queryParameters: query));
     request.followRedirects = false; // a login page is not a token
     request.contentLength = 0; // no body, also with DELETE
     request.headers.set(HttpHeaders.authorizationHeader, 'Bearer $accessToken');
@@ -264,9 +284,9 @@ class HumaTokenClient {
   static HumaTokenException _toException(_Reply? reply) {
     if (reply == null) return const HumaTokenException(HumaTokenAction.retry);
     final body = reply.body;
-    final code = body is Map<String, dynamic> && body['code'] is String
-        ? HumaTokenCode.of(body['code'] as String)
-        : null;
+    final problem = body is Map<String, dynamic> ? body : const <String, dynamic>{};
+    final code = HumaTokenCode.of(problem['code']);
+    final detail = problem['detail'];
     // Without a code, the response is that of an authentication layer or a proxy in front.
     final action = code?.action ??
         switch (reply.status) {
@@ -275,7 +295,13 @@ class HumaTokenClient {
           429 || 500 || 502 || 503 || 504 => HumaTokenAction.retry,
           _ => HumaTokenAction.report, // also a redirect, or a page with status 200
         };
-    return HumaTokenException(action, status: reply.status, code: code, retryAfter: reply.retryAfter);
+    return HumaTokenException(
+      action,
+      status: reply.status,
+      code: code,
+      retryAfter: reply.retryAfter,
+      detail: detail is String ? detail : null,
+    );
   }
 
   /// Returns until when the app may use a token; null is without limit. The endpoint replaces
@@ -305,7 +331,6 @@ class _Flight {
 
   final bool fresh;
   late final Future<HumaToken> token;
-  bool signedOut = false;
 }
 
 class _Reply {

@@ -2,6 +2,7 @@
 // HttpURLConnection, and org.json, which is part of Android. docs/apps.md explains what it
 // does.
 //
+//     // Create one for each user who signs in.
 //     val huma = HumaTokenClient("https://app.example.com/private/huma-token") { renew ->
 //         session.accessToken(renew)
 //     }
@@ -11,21 +12,30 @@
 //
 // All calls block: never call them on the main thread. In a coroutine, use
 // withContext(Dispatchers.IO) { huma.token() }.
+//
+// Cookies are not supported. If the app has called CookieHandler.setDefault, these requests
+// have its cookies too.
 
 package com.example.huma
 
 import java.io.IOException
 import java.net.HttpURLConnection
 import java.net.URL
+import java.util.concurrent.Callable
+import java.util.concurrent.CancellationException
 import java.util.concurrent.ExecutionException
-import java.util.concurrent.FutureTask
+import java.util.concurrent.Executors
+import java.util.concurrent.Future
+import java.util.concurrent.TimeUnit
+import java.util.concurrent.TimeoutException
 import kotlin.random.Random
 import org.json.JSONException
 import org.json.JSONObject
 
 /** What an app does about an error. */
 enum class Action {
-    SIGN_IN, // the session is over: show the sign-in page
+    SIGN_IN, // the session is over: sign out of Huma's SDK, and show the sign-in page; if the
+    // user has just signed in, as REPORT
     VERIFY_EMAIL, // ask the user to verify the email address of the account
     NO_ACCESS, // tell the user that this account has no access
     RETRY, // not available at the moment: the client has retried; offer to try again later
@@ -68,14 +78,16 @@ enum class Code(val action: Action) {
  * No token.
  *
  * @property status the HTTP status, or null if there was no response
- * @property code null if the response is not one of the endpoint
+ * @property code null if the response has no code, or one that is not in [Code]
  * @property retryAfter the header Retry-After in seconds
+ * @property detail for developers: what is wrong, in English
  */
 class HumaTokenException(
     val action: Action,
     val status: Int? = null,
     val code: Code? = null,
     val retryAfter: Long? = null,
+    val detail: String? = null,
 ) : IOException("no Huma token: ${code?.name?.lowercase() ?: status ?: "no response"}")
 
 /**
@@ -93,91 +105,113 @@ class HumaToken(
 }
 
 /**
- * Requests tokens for the user of this app. Create one per app. All methods are safe for
- * concurrent use.
+ * Requests tokens for one signed-in user. Create a new client for each user who signs in. All
+ * methods are safe for concurrent use.
  *
  * @param accessToken returns the access token for the header Authorization. renew is true if
- *   the endpoint has rejected the previous one
- * @param timeoutMillis limits connecting and each wait for data. The endpoint responds
- *   within 10 seconds
+ *   the endpoint has rejected the previous one. signOut interrupts it
+ * @param timeoutMillis limits one request. The endpoint itself responds within 10 seconds
  * @param retryDelayMillis the wait before the first retry, if there is no Retry-After
  */
 class HumaTokenClient(
     private val url: String,
-    private val timeoutMillis: Int = 15_000,
+    private val timeoutMillis: Long = 15_000,
     private val retryDelayMillis: Long = 5_000,
     private val accessToken: (renew: Boolean) -> String,
 ) {
     private class Kept(val token: HumaToken, val until: Long)
 
     /** A request for a token with its retries, which concurrent calls share. */
-    private inner class Flight(val fresh: Boolean) {
-        var signedOut = false // guarded by lock
-        val task = FutureTask { fetch(this) }
+    private class Flight(val fresh: Boolean) {
+        lateinit var token: Future<HumaToken>
     }
 
     private class Reply(val status: Int, val retryAfter: Long?, val body: JSONObject?)
 
+    private val threads = Executors.newCachedThreadPool {
+        Thread(it, "huma-token").apply { isDaemon = true }
+    }
     private val lock = Any()
+    private var signedOut = false
     private var kept: Kept? = null
     private var flight: Flight? = null
+    private val flights = mutableSetOf<Flight>() // also those that a fresh one has replaced
 
     /**
      * Returns the token that is kept in memory, or requests one. Concurrent calls share one
      * request. With fresh, the endpoint bypasses its cache too: set it only if Huma has
-     * rejected the token. An exception of accessToken is thrown as it is.
+     * rejected the token. An exception of accessToken is thrown as it is. After signOut, the
+     * action is SIGN_IN.
      */
     @Throws(HumaTokenException::class)
     fun token(fresh: Boolean = false): HumaToken {
         val current = synchronized(lock) {
+            if (signedOut) throw HumaTokenException(Action.SIGN_IN)
             kept?.let { if (!fresh && System.currentTimeMillis() < it.until) return it.token }
-            flight?.takeIf { it.fresh || !fresh } ?: Flight(fresh).also { flight = it }
+            flight?.takeIf { it.fresh || !fresh } ?: start(Flight(fresh))
         }
         try {
-            current.task.run() // only the first thread makes the request; the others wait below
-            return current.task.get()
+            return current.token.get()
+        } catch (_: CancellationException) { // by signOut
+            throw HumaTokenException(Action.SIGN_IN)
         } catch (e: ExecutionException) {
             throw e.cause ?: e
-        } finally {
-            synchronized(lock) { if (flight === current) flight = null }
         }
     }
 
     /**
      * Deletes the token here and in the endpoint's cache. Call it before the app deletes its
-     * own session. It returns whether the endpoint has confirmed the deletion; the user can
-     * sign out without a connection, too.
+     * own session. It returns whether the endpoint has confirmed the deletion, and never
+     * throws: the user can sign out without a connection, too. The client returns no token
+     * afterwards.
      */
     fun signOut(): Boolean {
         synchronized(lock) {
-            flight?.signedOut = true
-            flight = null
+            signedOut = true
             kept = null
+            flight = null
+            flights.forEach { it.token.cancel(true) }
         }
-        val reply = runCatching { send("DELETE", fresh = false, accessToken(false)) }.getOrNull()
+        val reply = runCatching { send("DELETE", fresh = false) }.getOrNull()
         return reply?.status == 204
     }
 
+    /** Starts a flight. Call it with the lock. */
+    private fun start(flight: Flight): Flight {
+        kept = null // it has expired, or Huma has rejected it
+        this.flight = flight
+        flights += flight
+        flight.token = threads.submit(Callable {
+            try {
+                fetch(flight)
+            } finally {
+                synchronized(lock) {
+                    flights -= flight
+                    if (this.flight === flight) this.flight = null
+                }
+            }
+        })
+        return flight
+    }
+
+    /** An InterruptedException ends it when the user signs out. */
     private fun fetch(flight: Flight): HumaToken {
-        var renew = false
         var attempt = 0
         while (true) {
             attempt++
             val sent = System.currentTimeMillis()
-            val reply = send("GET", flight.fresh, accessToken(renew))
+            val reply = send("GET", flight.fresh)
             val token = if (reply?.status == 200) parse(reply.body) else null
-            synchronized(lock) {
-                if (flight.signedOut) throw HumaTokenException(Action.SIGN_IN)
-                if (token != null) {
+            if (token != null) {
+                synchronized(lock) {
                     // If flight is another one, a fresh token has been requested meanwhile.
                     if (this.flight === flight) kept = Kept(token, usableUntil(sent, token))
-                    return token
                 }
+                return token
             }
             val error = toException(reply)
-            if (error.action == Action.SIGN_IN && !renew) {
-                renew = true // the access token may have expired: try a new one, once
-                continue
+            if (error.action == Action.SIGN_IN) {
+                synchronized(lock) { kept = null } // the next user must not get it
             }
             // The response to a fresh request is repeated for 5 seconds, so do not retry earlier.
             val least = if (flight.fresh) retryDelayMillis else 0
@@ -186,37 +220,54 @@ class HumaTokenClient(
                 throw error
             }
             // Up to half as long again, so that not all apps retry at the same moment.
-            try {
-                Thread.sleep(wait + Random.nextLong(wait / 2 + 1))
-            } catch (e: InterruptedException) {
-                Thread.currentThread().interrupt()
-                throw error
-            }
+            Thread.sleep(wait + Random.nextLong(wait / 2 + 1))
         }
     }
 
-    /** Makes one request. Returns null if there is no response in time. */
-    private fun send(method: String, fresh: Boolean, accessToken: String): Reply? {
-        val connection = URL("$url?client_type=android").openConnection() as HttpURLConnection
+    /**
+     * Makes one request, and repeats it with a renewed access token if that has expired.
+     * Returns null if there is no response in time.
+     */
+    private fun send(method: String, fresh: Boolean): Reply? {
+        val reply = sendOnce(method, fresh, accessToken(false))
+        if (reply == null || toException(reply).action != Action.SIGN_IN) return reply
+        return sendOnce(method, fresh, accessToken(true))
+    }
+
+    private fun sendOnce(method: String, fresh: Boolean, accessToken: String): Reply? {
+        val separator = if ('?' in url) '&' else '?'
+        val connection = URL("$url${separator}client_type=android").openConnection() as HttpURLConnection
+        connection.requestMethod = method
+        connection.connectTimeout = timeoutMillis.toInt()
+        connection.readTimeout = timeoutMillis.toInt()
+        connection.instanceFollowRedirects = false // a login page is not a token
+        connection.setRequestProperty("Authorization", "Bearer $accessToken")
+        if (fresh) { // not useCaches = false, which can send it always
+            connection.setRequestProperty("Cache-Control", "no-cache")
+        }
+        synchronized(lock) {
+            if (signedOut && method != "DELETE") throw HumaTokenException(Action.SIGN_IN)
+        }
+        // On a thread of its own, because reading cannot be interrupted, and has no total timeout.
+        val reply = threads.submit(Callable { receive(connection) })
         try {
-            connection.requestMethod = method
-            connection.connectTimeout = timeoutMillis
-            connection.readTimeout = timeoutMillis
-            connection.instanceFollowRedirects = false // a login page is not a token
-            connection.setRequestProperty("Authorization", "Bearer $accessToken")
-            if (fresh) { // not useCaches = false, which can send it always
-                connection.setRequestProperty("Cache-Control", "no-cache")
-            }
-            val status = connection.responseCode
-            val stream = if (status < 400) connection.inputStream else connection.errorStream
-            val text = stream?.use { it.readBytes().decodeToString() } ?: ""
-            val body = try { JSONObject(text) } catch (_: JSONException) { null }
-            return Reply(status, connection.getHeaderField("Retry-After")?.toLongOrNull(), body)
-        } catch (_: IOException) {
+            return reply.get(timeoutMillis, TimeUnit.MILLISECONDS)
+        } catch (_: TimeoutException) {
             return null
+        } catch (e: ExecutionException) {
+            if (e.cause is IOException) return null
+            throw e.cause ?: e
         } finally {
             connection.disconnect()
         }
+    }
+
+    private fun receive(connection: HttpURLConnection): Reply {
+        val status = connection.responseCode
+        val stream = if (status < 400) connection.inputStream else connection.errorStream
+        val text = stream?.use { it.readBytes().decodeToString() } ?: ""
+        val body = try { JSONObject(text) } catch (_: JSONException) { null }
+        return Reply(status, connection.getHeaderField("Retry-After")?.toLongOrNull(), body)
     }
 
     private fun parse(body: JSONObject?): HumaToken? = try {
@@ -236,13 +287,15 @@ class HumaTokenClient(
     private fun toException(reply: Reply?): HumaTokenException {
         if (reply == null) return HumaTokenException(Action.RETRY)
         val code = reply.body?.optString("code")?.let { Code.of(it) }
-        val action = code?.action ?: when (reply.status) { // of an authentication layer or a proxy
+        // Without a code, the response is that of an authentication layer or a proxy in front.
+        val action = code?.action ?: when (reply.status) {
             401 -> Action.SIGN_IN
             403 -> Action.NO_ACCESS
             429, 500, 502, 503, 504 -> Action.RETRY
             else -> Action.REPORT // also a redirect, or a page with status 200
         }
-        return HumaTokenException(action, reply.status, code, reply.retryAfter)
+        val detail = reply.body?.optString("detail")?.takeIf { it.isNotEmpty() }
+        return HumaTokenException(action, reply.status, code, reply.retryAfter, detail)
     }
 
     /**

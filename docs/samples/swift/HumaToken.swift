@@ -4,6 +4,12 @@
 // CI has no Swift compiler: this file was reviewed, but never compiled or run. If it does not
 // compile, please open an issue.
 //
+// With the build setting Default Actor Isolation = MainActor, as in new projects of Xcode 26,
+// expect compiler errors: put this file into a package of its own, and make the types public.
+//
+// Cookies are neither stored nor sent.
+//
+//     // Create one for each user who signs in.
 //     let url = URL(string: "https://app.example.com/private/huma-token")!
 //     let huma = HumaTokenClient(url: url) { renew in
 //         try await session.accessToken(renew: renew)
@@ -16,7 +22,9 @@ import Foundation
 
 /// What an app does about an error.
 enum HumaTokenAction {
-    case signIn  // the session is over: show the sign-in page
+    // The session is over: sign out of Huma's SDK, and show the sign-in page; if the user has
+    // just signed in, as report.
+    case signIn
     case verifyEmail  // ask the user to verify the email address of the account
     case noAccess  // tell the user that this account has no access
     case retry  // not available at the moment: the client has retried; offer to try again later
@@ -74,10 +82,12 @@ struct HumaTokenError: Error {
     let action: HumaTokenAction
     /// The HTTP status; nil if there was no response.
     var status: Int? = nil
-    /// Nil if the response is not one of the endpoint.
+    /// Nil if the response has no code, or one that is not in HumaTokenCode.
     var code: HumaTokenCode? = nil
     /// The header Retry-After in seconds.
     var retryAfter: TimeInterval? = nil
+    /// For developers: what is wrong, in English.
+    var detail: String? = nil
 }
 
 /// A successful response. Keep it in memory, and never log it. The lifetimes are in seconds;
@@ -93,7 +103,7 @@ struct HumaToken: Decodable, Sendable, CustomStringConvertible, CustomDebugStrin
     var debugDescription: String { description }
 }
 
-/// Requests tokens for the user of this app. Create one per app.
+/// Requests tokens for one signed-in user. Create a new client for each user who signs in.
 actor HumaTokenClient {
     /// Returns the access token for the header Authorization. renew is true if the endpoint
     /// has rejected the previous one.
@@ -110,16 +120,22 @@ actor HumaTokenClient {
     }
 
     private struct Problem: Decodable {
-        let code: String
+        let code: String?
+        let detail: String?
     }
+
+    private typealias Reply = (response: HTTPURLResponse, data: Data)
 
     private let url: URL
     private let retryDelay: TimeInterval
     private let accessToken: AccessToken
     private let session: URLSession
+    private let redirects = NoRedirects()
+    private var signedOut = false
     private var kept: (token: HumaToken, until: Date)?
     private var flight: Flight?
-    private var flights = 0
+    private var flights: [Int: Flight] = [:]  // also those that a fresh one has replaced
+    private var lastNumber = 0
 
     /// - Parameters:
     ///   - timeout: seconds for one request. The endpoint itself responds within 10 seconds.
@@ -129,7 +145,8 @@ actor HumaTokenClient {
         accessToken: @escaping AccessToken
     ) {
         var components = URLComponents(url: url, resolvingAgainstBaseURL: true)!
-        components.queryItems = [URLQueryItem(name: "client_type", value: "ios")]
+        components.queryItems =
+            (components.queryItems ?? []) + [URLQueryItem(name: "client_type", value: "ios")]
         self.url = components.url!
         self.retryDelay = retryDelay
         self.accessToken = accessToken
@@ -139,7 +156,9 @@ actor HumaTokenClient {
         // Without a cache, and not with a reload policy, which sends Cache-Control: no-cache
         // with every request.
         configuration.urlCache = nil
-        session = URLSession(configuration: configuration, delegate: NoRedirects(), delegateQueue: nil)
+        configuration.httpCookieStorage = nil
+        configuration.httpShouldSetCookies = false
+        session = URLSession(configuration: configuration)
     }
 
     deinit {
@@ -148,47 +167,65 @@ actor HumaTokenClient {
 
     /// Returns the token that is kept in memory, or requests one. Concurrent calls share one
     /// request. With fresh, the endpoint bypasses its cache too: set it only if Huma has
-    /// rejected the token. Throws a HumaTokenError, or the error of accessToken.
+    /// rejected the token. Throws a HumaTokenError, or the error of accessToken. After signOut,
+    /// its action is signIn.
     @discardableResult
     func token(fresh: Bool = false) async throws -> HumaToken {
+        if signedOut {
+            throw HumaTokenError(action: .signIn)
+        }
         if !fresh, let kept = kept, Date() < kept.until {
             return kept.token
         }
         if let running = flight, running.fresh || !fresh {
             return try await running.task.value
         }
-        flights += 1
-        let number = flights
-        let task = Task { try await self.fetch(number, fresh: fresh) }
-        flight = Flight(number: number, fresh: fresh, task: task)
-        defer {
-            if flight?.number == number { flight = nil }
-        }
-        return try await task.value
+        return try await start(fresh: fresh).task.value
     }
 
     /// Deletes the token here and in the endpoint's cache. Call it before the app deletes its
     /// own session. It returns whether the endpoint has confirmed the deletion, and never
-    /// throws: the user can sign out without a connection, too.
+    /// throws: the user can sign out without a connection, too. The client returns no token
+    /// afterwards.
     @discardableResult
     func signOut() async -> Bool {
-        flight?.task.cancel()
-        flight = nil
+        signedOut = true
         kept = nil
-        guard let token = try? await accessToken(false) else { return false }
-        return await send("DELETE", accessToken: token)?.response.statusCode == 204
+        flight = nil
+        flights.values.forEach { $0.task.cancel() }
+        return (try? await send("DELETE"))?.response.statusCode == 204
+    }
+
+    private func start(fresh: Bool) -> Flight {
+        kept = nil  // it has expired, or Huma has rejected it
+        lastNumber += 1
+        let number = lastNumber
+        let task = Task<HumaToken, Error> {
+            defer {
+                flights[number] = nil
+                if flight?.number == number { flight = nil }
+            }
+            do {
+                return try await fetch(number, fresh: fresh)
+            } catch {
+                if signedOut { throw HumaTokenError(action: .signIn) }
+                throw error
+            }
+        }
+        let started = Flight(number: number, fresh: fresh, task: task)
+        flights[number] = started
+        flight = started
+        return started
     }
 
     private func fetch(_ number: Int, fresh: Bool) async throws -> HumaToken {
-        var renew = false
         var attempt = 0
         while true {
             attempt += 1
             let sent = Date()
-            let credentials = try await accessToken(renew)
-            let reply = await send("GET", accessToken: credentials, fresh: fresh)
-            if Task.isCancelled {
-                throw HumaTokenError(action: .signIn)  // the user has signed out
+            let reply = try await send("GET", fresh: fresh)
+            if signedOut {
+                throw HumaTokenError(action: .signIn)
             }
             if let reply = reply, reply.response.statusCode == 200,
                 let token = try? JSONDecoder().decode(HumaToken.self, from: reply.data)
@@ -199,9 +236,8 @@ actor HumaTokenClient {
                 return token
             }
             let error = Self.error(of: reply)
-            if error.action == .signIn && !renew {
-                renew = true  // the access token may have expired: try a new one, once
-                continue
+            if error.action == .signIn {
+                kept = nil  // the next user must not get it
             }
             // The response to a fresh request is repeated for 5 seconds, so do not retry earlier.
             let least = fresh ? retryDelay : 0
@@ -211,41 +247,47 @@ actor HumaTokenClient {
             }
             // Up to half as long again, so that not all apps retry at the same moment.
             let nanoseconds = UInt64(wait * Double.random(in: 1...1.5) * 1_000_000_000)
-            do {
-                try await Task.sleep(nanoseconds: nanoseconds)
-            } catch {
-                throw HumaTokenError(action: .signIn)  // the user has signed out
-            }
+            try await Task.sleep(nanoseconds: nanoseconds)  // throws if the user signs out
         }
     }
 
-    /// Makes one request. Returns nil if there is no response in time.
-    private func send(
-        _ method: String, accessToken: String, fresh: Bool = false
-    ) async -> (response: HTTPURLResponse, data: Data)? {
+    /// Makes one request, and repeats it with a renewed access token if that has expired.
+    /// Returns nil if there is no response in time. Throws only if accessToken does.
+    private func send(_ method: String, fresh: Bool = false) async throws -> Reply? {
+        let reply = await sendOnce(method, accessToken: try await accessToken(false), fresh: fresh)
+        guard Self.error(of: reply).action == .signIn else { return reply }
+        return await sendOnce(method, accessToken: try await accessToken(true), fresh: fresh)
+    }
+
+    private func sendOnce(_ method: String, accessToken: String, fresh: Bool) async -> Reply? {
         var request = URLRequest(url: url)
         request.httpMethod = method
         request.setValue("Bearer \(accessToken)", forHTTPHeaderField: "Authorization")
         if fresh {
             request.setValue("no-cache", forHTTPHeaderField: "Cache-Control")
         }
-        guard let (data, response) = try? await session.data(for: request),
+        if Task.isCancelled {
+            return nil  // the user has signed out
+        }
+        guard let (data, response) = try? await session.data(for: request, delegate: redirects),
             let http = response as? HTTPURLResponse
         else { return nil }
         return (http, data)
     }
 
-    private static func error(of reply: (response: HTTPURLResponse, data: Data)?) -> HumaTokenError {
+    private static func error(of reply: Reply?) -> HumaTokenError {
         guard let reply = reply else { return HumaTokenError(action: .retry) }
         let problem = try? JSONDecoder().decode(Problem.self, from: reply.data)
-        let code = problem.flatMap { HumaTokenCode(rawValue: $0.code) }
+        let code = problem?.code.flatMap { HumaTokenCode(rawValue: $0) }
         let status = reply.response.statusCode
         return HumaTokenError(
             action: code?.action ?? actionWithoutCode(status), status: status, code: code,
-            retryAfter: reply.response.value(forHTTPHeaderField: "Retry-After").flatMap { TimeInterval($0) })
+            retryAfter: reply.response.value(forHTTPHeaderField: "Retry-After").flatMap { TimeInterval($0) },
+            detail: problem?.detail)
     }
 
-    /// The action for a response of an authentication layer or a proxy in front.
+    /// The action for a response of an authentication layer or a proxy in front, or for a code
+    /// that is not in HumaTokenCode.
     private static func actionWithoutCode(_ status: Int) -> HumaTokenAction {
         switch status {
         case 401: return .signIn

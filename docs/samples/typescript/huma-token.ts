@@ -1,6 +1,7 @@
 // A client of the token endpoint of caddy-huma, for browsers, React Native and Node.js.
 // It has no dependencies. docs/apps.md explains what it does.
 //
+//   // Create one for each user who signs in.
 //   const huma = new HumaTokenClient({
 //     url: "https://app.example.com/private/huma-token",
 //     clientType: "web",
@@ -14,7 +15,8 @@ export type ClientType = "ios" | "android" | "web";
 
 /** What an app does about an error. */
 export type Action =
-  | "signIn" // the session is over: show the sign-in page
+  | "signIn" // the session is over: sign out of Huma's SDK, and show the sign-in page; if the
+  // user has just signed in, as "report"
   | "verifyEmail" // ask the user to verify the email address of the account
   | "noAccess" // tell the user that this account has no access
   | "retry" // not available at the moment: the client has retried; offer to try again later
@@ -67,10 +69,12 @@ export class HumaTokenError extends Error {
     readonly action: Action,
     /** The HTTP status; undefined if there was no response. */
     readonly status?: number,
-    /** Undefined if the response is not one of the endpoint. */
+    /** Undefined if the response has no code, or one that is not in actions. */
     readonly code?: Code,
     /** The header Retry-After in seconds. */
     readonly retryAfter?: number,
+    /** For developers: what is wrong, in English. */
+    readonly detail?: string,
   ) {
     super(`no Huma token: ${code ?? status ?? "no response"}`);
   }
@@ -94,12 +98,12 @@ const MAX_ATTEMPTS = 3;
 const MAX_WAIT = 30_000; // milliseconds; if Retry-After is longer, there is no retry
 
 /** A request for a token with its retries, which concurrent calls share. */
-class Flight {
-  readonly abort = new AbortController();
-  token!: Promise<HumaToken>;
-
-  constructor(readonly fresh: boolean) {}
+interface Flight {
+  fresh: boolean;
+  token: Promise<HumaToken>;
 }
+
+type Method = "GET" | "DELETE";
 
 interface Reply {
   status: number; // 0: no response, or a redirect that the browser hides
@@ -108,8 +112,9 @@ interface Reply {
   body?: unknown; // undefined if it is not JSON
 }
 
-/** Requests tokens for the user of this app. Create one per app. */
+/** Requests tokens for one signed-in user. Create a new client for each user who signs in. */
 export class HumaTokenClient {
+  private readonly signedOut = new AbortController();
   private kept: { token: HumaToken; until: number } | undefined;
   private flight: Flight | undefined;
 
@@ -118,14 +123,19 @@ export class HumaTokenClient {
   /**
    * Returns the token that is kept in memory, or requests one. Concurrent calls share one
    * request. With fresh, the endpoint bypasses its cache too: set it only if Huma has
-   * rejected the token. Throws a HumaTokenError.
+   * rejected the token. Throws a HumaTokenError, or the error of accessToken. After signOut,
+   * its action is "signIn".
    */
   async token({ fresh = false } = {}): Promise<HumaToken> {
+    if (this.signedOut.signal.aborted) {
+      throw new HumaTokenError("signIn");
+    }
     if (!fresh && this.kept && Date.now() < this.kept.until) {
       return this.kept.token;
     }
     if (!this.flight || (fresh && !this.flight.fresh)) {
-      const flight = new Flight(fresh);
+      this.kept = undefined; // it has expired, or Huma has rejected it
+      const flight = { fresh } as Flight;
       this.flight = flight;
       flight.token = this.fetchToken(flight).finally(() => {
         if (this.flight === flight) this.flight = undefined;
@@ -137,13 +147,14 @@ export class HumaTokenClient {
   /**
    * Deletes the token here and in the endpoint's cache. Call it before the app deletes its
    * own session. It returns whether the endpoint has confirmed the deletion, and never
-   * throws: the user can sign out without a connection, too.
+   * throws: the user can sign out without a connection, too. The client returns no token
+   * afterwards.
    */
   async signOut(): Promise<boolean> {
-    this.flight?.abort.abort();
-    this.flight = this.kept = undefined;
+    this.signedOut.abort();
+    this.kept = undefined;
     try {
-      const reply = await this.send("DELETE", false, false, new AbortController().signal);
+      const reply = await this.send("DELETE", false, new AbortController().signal);
       return reply.status === 204;
     } catch {
       return false; // there is no access token
@@ -151,14 +162,13 @@ export class HumaTokenClient {
   }
 
   private async fetchToken(flight: Flight): Promise<HumaToken> {
-    const { accessToken, retryDelay = 5_000 } = this.options;
-    const { signal } = flight.abort;
-    let renew = false;
+    const { retryDelay = 5_000 } = this.options;
+    const { signal } = this.signedOut;
     for (let attempt = 1; ; attempt++) {
       const sent = Date.now();
-      const reply = await this.send("GET", flight.fresh, renew, signal);
+      const reply = await this.send("GET", flight.fresh, signal);
       if (signal.aborted) {
-        throw new HumaTokenError("signIn"); // the user has signed out
+        throw new HumaTokenError("signIn");
       }
       if (reply.status === 200 && isToken(reply.body)) {
         if (this.flight === flight) { // else a fresh token has been requested meanwhile
@@ -167,9 +177,8 @@ export class HumaTokenClient {
         return reply.body;
       }
       const error = toError(reply);
-      if (error.action === "signIn" && accessToken && !renew) {
-        renew = true; // the access token may have expired: try a new one, once
-        continue;
+      if (error.action === "signIn") {
+        this.kept = undefined; // the next user must not get it
       }
       const delay = retryDelay * 2 ** (attempt - 1);
       // The response to a fresh request is repeated for 5 seconds, so do not retry earlier.
@@ -183,17 +192,32 @@ export class HumaTokenClient {
     }
   }
 
-  /** Makes one request. Throws only if accessToken does. */
-  private async send(
-    method: "GET" | "DELETE",
+  /**
+   * Makes one request, and repeats it with a renewed access token if that has expired. Throws
+   * only if accessToken does.
+   */
+  private async send(method: Method, fresh: boolean, signal: AbortSignal): Promise<Reply> {
+    const { accessToken } = this.options;
+    if (!accessToken) {
+      return this.sendOnce(method, fresh, undefined, signal);
+    }
+    const reply = await this.sendOnce(method, fresh, await accessToken(false), signal);
+    if (signal.aborted || toError(reply).action !== "signIn") {
+      return reply;
+    }
+    return this.sendOnce(method, fresh, await accessToken(true), signal);
+  }
+
+  private async sendOnce(
+    method: Method,
     fresh: boolean,
-    renew: boolean,
+    accessToken: string | undefined,
     signal: AbortSignal,
   ): Promise<Reply> {
-    const { url, clientType, accessToken, timeout = 15_000 } = this.options;
+    const { url, clientType, timeout = 15_000 } = this.options;
     const headers: Record<string, string> = {};
-    if (accessToken) {
-      headers["Authorization"] = `Bearer ${await accessToken(renew)}`;
+    if (accessToken !== undefined) {
+      headers["Authorization"] = `Bearer ${accessToken}`;
     }
     if (fresh) {
       headers["Cache-Control"] = "no-cache"; // not {cache: "no-store"}, which always sends it
@@ -204,10 +228,11 @@ export class HumaTokenClient {
     signal.addEventListener("abort", cancel);
     if (signal.aborted) cancel();
     try {
-      const response = await fetch(`${url}?client_type=${clientType}`, {
+      const separator = url.includes("?") ? "&" : "?";
+      const response = await fetch(`${url}${separator}client_type=${clientType}`, {
         method,
         headers,
-        credentials: accessToken ? "omit" : "include",
+        credentials: accessToken === undefined ? "include" : "omit",
         redirect: "manual", // a login page is not a token
         signal: abort.signal,
       });
@@ -231,14 +256,21 @@ function toError({ status, redirected, retryAfter, body }: Reply): HumaTokenErro
   if (status === 0) {
     return new HumaTokenError(redirected ? "report" : "retry");
   }
-  const code = isObject(body) ? body["code"] : undefined;
-  if (isCode(code)) {
-    return new HumaTokenError(actions[code], status, code, retryAfter);
-  }
-  return new HumaTokenError(actionWithoutCode(status), status, undefined, retryAfter);
+  const { code, detail }: Record<string, unknown> = isObject(body) ? body : {};
+  const known = isCode(code) ? code : undefined;
+  return new HumaTokenError(
+    known ? actions[known] : actionWithoutCode(status),
+    status,
+    known,
+    retryAfter,
+    typeof detail === "string" ? detail : undefined,
+  );
 }
 
-/** The action for a response of an authentication layer or a proxy in front. */
+/**
+ * The action for a response of an authentication layer or a proxy in front, or for a code
+ * that is not in actions.
+ */
 function actionWithoutCode(status: number): Action {
   switch (status) {
     case 401:

@@ -5,11 +5,13 @@ import com.example.huma.HumaTokenClient
 import com.example.huma.HumaTokenException
 import java.util.concurrent.Callable
 import java.util.concurrent.Executors
+import java.util.concurrent.atomic.AtomicInteger
 import org.json.JSONObject
 
 private lateinit var client: HumaTokenClient
-private var access = ""
+@Volatile private var access = ""
 private var renewed = ""
+private val renewals = AtomicInteger()
 private val threads = Executors.newCachedThreadPool()
 
 private fun token(fresh: Boolean = false): JSONObject = try {
@@ -18,12 +20,19 @@ private fun token(fresh: Boolean = false): JSONObject = try {
         .put("lifetime", token.authTokenExpiresIn).put("text", "$token")
 } catch (e: HumaTokenException) {
     JSONObject().put("name", "HumaTokenError").put("action", e.action.name).putOpt("status", e.status)
-        .putOpt("code", e.code?.name?.lowercase()).putOpt("retryAfter", e.retryAfter).put("text", "$e")
+        .putOpt("code", e.code?.name?.lowercase()).putOpt("retryAfter", e.retryAfter).putOpt("detail", e.detail)
+        .put("text", "$e")
 }
 
 private fun run(command: String, args: List<String>): JSONObject = when (command) {
     "new" -> JSONObject().also {
-        client = HumaTokenClient(args[0], args[1].toInt(), args[2].toLong()) { renew -> if (renew) renewed else access }
+        client = HumaTokenClient(args[0], args[1].toLong(), args[2].toLong()) { renew ->
+            if (renew) {
+                renewals.incrementAndGet()
+                access = renewed
+            }
+            access
+        }
     }
     "access" -> JSONObject().also {
         access = args[0]
@@ -36,11 +45,23 @@ private fun run(command: String, args: List<String>): JSONObject = when (command
         all[0].put("different", all.map { it.optString("authToken") }.distinct().size)
     }
     "signout" -> JSONObject().put("deleted", client.signOut())
-    "leave" -> {
+    "leave" -> { // signs out during a request
         val result = threads.submit(Callable { token() })
         Thread.sleep(args[0].toLong())
         val deleted = client.signOut()
         result.get().put("deleted", deleted)
+    }
+    "replace" -> { // signs out during a request that a fresh one has replaced
+        val result = threads.submit(Callable { token() })
+        Thread.sleep(args[0].toLong())
+        token(fresh = true)
+        val deleted = client.signOut()
+        result.get().put("deleted", deleted)
+    }
+    "late" -> { // requests a token during a sign-out
+        val deleted = threads.submit(Callable { client.signOut() })
+        Thread.sleep(args[0].toLong())
+        token().put("deleted", deleted.get())
     }
     else -> error("unknown command $command")
 }
@@ -48,7 +69,8 @@ private fun run(command: String, args: List<String>): JSONObject = when (command
 fun main() {
     for (line in generateSequence(::readlnOrNull)) {
         val words = line.split(" ")
-        println(run(words[0], words.drop(1)))
+        renewals.set(0)
+        println(run(words[0], words.drop(1)).put("renewals", renewals.get()))
     }
     threads.shutdown()
 }
