@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
@@ -38,7 +36,7 @@ func (d *adminSite) load(text string) error {
 		d.loaded = time.Now()
 		d.client.CloseIdleConnections()
 	}()
-	return caddy.Load(withAdmin(d.site, text, strings.TrimPrefix(d.admin, "http://")), true)
+	return loadConfig(withAdmin(d.site, text, strings.TrimPrefix(d.admin, "http://")))
 }
 
 // call sends a request to the admin endpoint.

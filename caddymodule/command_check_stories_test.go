@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/probe"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
@@ -147,7 +145,7 @@ func TestCheckNeighborsAreReal(t *testing.T) {
 				options, site = "{", c.input
 			}
 			text := strings.ReplaceAll(servers.text(options+"\n}\n"+siteSnippets+site), "SITE", "app.example.com")
-			must(t, caddy.Load(listenAt(t, s.adapt(strings.ReplaceAll(text, "/etc/huma/huma-config.json", config)), s.address), true))
+			must(t, loadConfig(listenAt(t, s.adapt(strings.ReplaceAll(text, "/etc/huma/huma-config.json", config)), s.address)))
 			s.stopAfter(t)
 			for line := range strings.SplitSeq(c.expected, "\n") {
 				ok, problem := strings.HasPrefix(line, "  routes ok: "), strings.HasPrefix(line, "  routes problem: ")

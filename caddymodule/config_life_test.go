@@ -112,7 +112,7 @@ func TestL03_RejectedReload(t *testing.T) {
 			config := editServer(s, text, func(server map[string]any) {
 				server["listen"] = append([]any{"unix/" + missing}, server["listen"].([]any)...)
 			})
-			return wantError(caddy.Load(config, true), missing)
+			return wantError(loadConfig(config), missing)
 		},
 		"only validated": func(_ *tokenDirective, s *site, text string) error {
 			return validateJSON(s.t, s.adapt(text))
@@ -219,7 +219,7 @@ func editConfig(s *site, text string, edit func(config map[string]any)) []byte {
 // the end of the test, because Stop does not close it.
 func adminAddress(t testing.TB) string {
 	t.Helper()
-	t.Cleanup(func() { _ = caddy.Load([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`), true) })
+	t.Cleanup(func() { _ = loadConfig([]byte(`{"admin":{"disabled":true,"config":{"persist":false}}}`)) })
 	return freeAddress(t)
 }
 
@@ -320,7 +320,7 @@ func (d *tokenDirective) hidesSecrets(t *testing.T, text string, written []strin
 	s.move()
 	admin := adminAddress(t)
 	config := withAdmin(s, text, admin)
-	must(t, caddy.Load(config, true))
+	must(t, loadConfig(config))
 	// The secrets are in use: the sandbox checks them.
 	d.token(t, s.request("GET", d.target(), as("new@x.example")))
 	s.request("GET", d.target(), as("no {user}"))

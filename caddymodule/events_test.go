@@ -67,7 +67,7 @@ func (s *site) listen(name, text string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := caddy.Load(b, true); err != nil {
+	if err := loadConfig(b); err != nil {
 		s.t.Fatal(err)
 	}
 	s.loaded = time.Now()

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -98,7 +97,7 @@ func (s scenario) logs(t *testing.T, filter string) (logged string, tokens []str
 	if err != nil {
 		t.Fatalf("adapt: %v\n%s", err, text)
 	}
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		t.Fatalf("load: %v\n%s", err, text)
 	}
 

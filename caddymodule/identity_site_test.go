@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
@@ -226,7 +224,7 @@ func openEdited(t testing.TB, text string, edit func(server map[string]any)) *te
 			edit(server.(map[string]any))
 		}
 	})
-	if err := caddy.Load(config, true); err != nil {
+	if err := loadConfig(config); err != nil {
 		t.Fatalf("load: %v", err)
 	}
 	return &testSite{s, huma}

@@ -291,7 +291,7 @@ func TestJSONConfigServes(t *testing.T) {
 					"cache":         map[string]any{"disabled": true},
 				}}}}
 			})
-			if err := caddy.Load(config, true); err != nil {
+			if err := loadConfig(config); err != nil {
 				t.Fatal(err)
 			}
 			a := s.request("GET", "/anything"+c.query, as("a@x.example"))

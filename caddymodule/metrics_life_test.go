@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
@@ -64,13 +63,13 @@ func TestL04_MetricsAfterReloads(t *testing.T) {
 	admin := adminAddress(t)
 	load := func(text string) {
 		t.Helper()
-		must(t, caddy.Load(withAdmin(m.site, m.withMetrics(text), admin), true))
+		must(t, loadConfig(withAdmin(m.site, m.withMetrics(text), admin)))
 		m.loaded = time.Now()
 		m.client.CloseIdleConnections()
 	}
 	reject := func(text string) {
 		t.Helper()
-		if caddy.Load(withAdmin(m.site, m.withMetrics(text), admin), true) == nil {
+		if loadConfig(withAdmin(m.site, m.withMetrics(text), admin)) == nil {
 			t.Fatal("the invalid config was loaded")
 		}
 	}

@@ -245,7 +245,7 @@ func (s *site) loadTestStorage(text string) {
 	var config map[string]any
 	must(s.t, json.Unmarshal(s.adapt(text), &config))
 	config["storage"] = map[string]any{"module": "test"}
-	must(s.t, caddy.Load(testutil.Must(json.Marshal(config)), true))
+	must(s.t, loadConfig(testutil.Must(json.Marshal(config))))
 }
 
 // TestRefreshTokensOfAnotherStorage checks another storage module, one that fails, and one

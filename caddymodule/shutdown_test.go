@@ -25,7 +25,7 @@ func runCaddy(file string) {
 	caddy.TrapSignals()
 	config, err := os.ReadFile(file)
 	if err == nil {
-		err = caddy.Load(config, true)
+		err = loadConfig(config)
 	}
 	if err != nil {
 		panic(err)

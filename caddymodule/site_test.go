@@ -127,7 +127,7 @@ func (s *site) load(text string) error {
 		s.loaded = time.Now()
 		s.client.CloseIdleConnections() // connections to the server of the previous config
 	}()
-	return caddy.Load(s.adapt(text), true)
+	return loadConfig(s.adapt(text))
 }
 
 // adapt adapts a Caddyfile to JSON. It may begin with further global options.

@@ -2,6 +2,7 @@ package refreshtoken_test
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -175,3 +176,28 @@ type broken struct{ certmagic.Storage }
 
 func (broken) Load(context.Context, string) ([]byte, error) { return nil, errBroken }
 func (broken) Delete(context.Context, string) error         { return errBroken }
+
+// TestReadsObjectsOfReleases checks that refresh tokens which a release saved can still be
+// read. Add an object when the format changes; never remove one.
+func TestReadsObjectsOfReleases(t *testing.T) {
+	want := record("ada", "token-1", time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC))
+	for release, object := range map[string]struct{ name, value string }{
+		"v0.1.0": {
+			"caddy_huma/refresh_tokens/bd/bdcdc02ca740f1f7608f8501c4ef32152d0a8466f5c77219184e1e928c4facf4",
+			"014f297b89649b5256f91f798096b9267948486c9356d890f3ad590f0414de69ed889e63a8132bb9694ab2e397202842a21ce30385637cde57418199be15e7be30482cd9294caf4a03ace08ffe97a1eb3967b155e0281547a03c65dc90d49d9ebb30773a6987401ffd8d26698a7eb09e9ed183873c1abf1a8a60ce973b260b50bea3f7fad9fbeec892d05477597f1b4ee6909936475e96c3299d202c80cce08dd8b0141a",
+		},
+	} {
+		storage := &certmagic.FileStorage{Path: t.TempDir()}
+		value, err := hex.DecodeString(object.value)
+		if err == nil {
+			err = storage.Store(t.Context(), object.name, value)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := newKeys(t, "ba").Load(t.Context(), storage, want.User)
+		if err != nil || got.Token.Reveal() != want.Token.Reveal() || got.User.ID.Reveal() != "ada" || !got.Saved.Equal(want.Saved) {
+			t.Errorf("%s: %v, %v", release, got, err)
+		}
+	}
+}
