@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -251,7 +249,7 @@ func (s *transcript) background(address, block string) string {
 		s.Fatalf("no command in:\n%s", block)
 	}
 	line, want := m[1], m[2]
-	var out lockedBuffer
+	var out testutil.Buffer
 	cmd := s.command("exec " + strings.ReplaceAll(line, "go run ./cmd/caddy", "caddy"))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -275,22 +273,4 @@ func (s *transcript) background(address, block string) string {
 		want = s.compare(line, want, out.String())
 	}
 	return "$ " + line + "\n" + want
-}
-
-// lockedBuffer is a bytes.Buffer that can be read while a process writes to it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

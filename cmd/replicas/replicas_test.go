@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,23 +32,8 @@ func TestMain(m *testing.M) { tooltest.Main(m, main) }
 // within is the timeout of all steps. It includes the build of Caddy.
 const within = 3 * time.Minute
 
-// buffer collects the output. It is safe for concurrent use.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
+// buffer collects the output.
+type buffer struct{ testutil.Buffer }
 
 // waitFor waits until a text has been printed at least n times.
 func (b *buffer) waitFor(t *testing.T, text string, n int) {
