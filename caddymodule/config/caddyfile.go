@@ -35,7 +35,7 @@ func checkNoArguments(d *caddyfile.Dispenser) error {
 	case strings.HasPrefix(args[0], "/") || strings.HasPrefix(args[0], "@") || args[0] == "*":
 		return d.Errf("%s takes one matcher, and '%s' is one too many: for several paths, define a named matcher (@name path /a /b)", name, args[0])
 	}
-	return d.Errf("%s: '%s' is not a matcher: a path must begin with a slash, such as /%s; a named matcher must begin with @", name, args[0], args[0])
+	return d.Errf("'%s' is not a matcher: a path must begin with a slash, such as /%s; a named matcher must begin with @", args[0], args[0])
 }
 
 // options returns the parsers of the options that all token directives share.
