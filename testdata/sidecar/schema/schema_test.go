@@ -3,8 +3,6 @@
 package schema
 
 import (
-	"bytes"
-	"errors"
 	"maps"
 	"os"
 	"os/exec"
@@ -24,9 +22,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
-	apps "k8s.io/api/apps/v1"
-	core "k8s.io/api/core/v1"
-	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -201,38 +196,4 @@ func subset(config, all any, path string) error {
 		}
 	}
 	return nil
-}
-
-// TestKubernetes decodes the manifests of kubernetes.yaml.
-func TestKubernetes(t *testing.T) {
-	edits{
-		"startupProbe:":         "startUpProbe:",
-		"fsGroup: 3000":         "fsGroups: 3000",
-		"replicas: 2":           "replicas: two",
-		"targetPort: https":     "targetPorts: https",
-		"medium: Memory":        "media: Memory",
-		"restartPolicy: Always": "restartPolicies: Always",
-	}.check(t, "kubernetes.yaml", func(text string) error {
-		kinds, found := map[string]any{"kind: Deployment": new(apps.Deployment), "kind: Service": new(core.Service)}, 0
-		for document := range bytes.SplitSeq([]byte(text), []byte("\n---\n")) {
-			for kind, object := range kinds {
-				if bytes.Contains(document, []byte("\n"+kind+"\n")) {
-					found++
-					b, err := yaml.YAMLToJSONStrict(document)
-					if err != nil {
-						return err
-					}
-					// Like the API server, this is case-sensitive.
-					unknown, err := json.UnmarshalStrict(b, object)
-					if err := errors.Join(append(unknown, err)...); err != nil {
-						return err
-					}
-				}
-			}
-		}
-		if found != len(kinds) {
-			return errors.New("a manifest is missing")
-		}
-		return nil
-	})
 }
