@@ -218,7 +218,7 @@ func (f redisFailure) open(t *testing.T, p service, caddy *sync.Mutex) (*site, *
 // timeoutOption returns a timeout for a busy machine, unless the failure is a timeout.
 func (f redisFailure) timeoutOption() string {
 	if f.name == "hangs" || f.name == "TLS in the config only" {
-		return ""
+		return "\ntimeout 100ms"
 	}
 	return "\ntimeout 2s"
 }

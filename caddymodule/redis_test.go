@@ -30,6 +30,9 @@ func withRedis(r addresser, ttl, more string) string {
 // withStore is like withRedis, with other encryption keys and further options of the
 // cache.
 func withStore(r addresser, keys, cache, more string) string {
+	if !strings.Contains(more, "timeout") {
+		more += "\ntimeout 5s" // for a busy machine
+	}
 	return "cache {\n" + cache + "\nredis {\naddress " + r.Addr() + "\nencryption_keys " + keys + "\n" + more + "\n}\n}"
 }
 
