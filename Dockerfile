@@ -13,7 +13,8 @@ ARG BASE=scratch
 # The builder runs on the platform of the machine, and compiles for that of the image.
 FROM --platform=$BUILDPLATFORM ${BUILDER} AS build
 ARG CADDY_VERSION=v2.11.9
-ARG TARGETOS TARGETARCH
+ARG TARGETOS
+ARG TARGETARCH
 ENV CGO_ENABLED=0
 WORKDIR /src
 COPY . .
