@@ -56,7 +56,7 @@ func (c *composed) resolve(service, text string) string {
 	return strings.NewReplacer(
 		"/run/secrets", c.secrets,
 		"0.0.0.0", c.addresses[service],
-		"127.0.0.1:2019", c.addresses[service]+":2019",
+		"127.0.0.1", c.addresses[service],
 		"10.0.0.0/8", "127.0.0.0/8", // the network of the containers
 	).Replace(text)
 }
