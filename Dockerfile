@@ -26,6 +26,7 @@ RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -ldflags "-s -w" -t
 # The sandbox. Do not expose it: it has no authentication.
 FROM scratch AS sandbox
 COPY --from=build-sandbox /image /
+ENV PATH=/usr/bin HOME=/
 USER 65532:65532
 EXPOSE 8081
 ENTRYPOINT ["/usr/bin/caddy", "huma-sandbox"]
