@@ -24,6 +24,7 @@ const composeDir = "../../deploy/compose"
 type composed struct {
 	secrets   string
 	addresses map[string]string // by service
+	loopback  string            // in place of 127.0.0.1
 }
 
 // newComposed returns the addresses of the services of compose.yaml.
@@ -33,12 +34,12 @@ func newComposed(t *testing.T) *composed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &composed{secrets: secrets, addresses: map[string]string{}}
+	network := fmt.Sprintf("127.77.%d.", 1+rand.IntN(250))
+	c := &composed{secrets: secrets, addresses: map[string]string{}, loopback: network + "100"}
 	_, services, _ := strings.Cut(string(read(t, filepath.Join(composeDir, "compose.yaml"))), "\nservices:\n")
 	services, _, _ = strings.Cut(services, "\nnetworks:\n")
-	network := 1 + rand.IntN(250)
 	for i, match := range regexp.MustCompile(`(?m)^  ([a-z0-9-]+):`).FindAllStringSubmatch(services, -1) {
-		c.addresses[match[1]] = fmt.Sprintf("127.77.%d.%d", network, i+1)
+		c.addresses[match[1]] = fmt.Sprint(network, i+1)
 	}
 	if len(c.addresses) != 7 {
 		t.Fatalf("services: %v", c.addresses)
@@ -59,7 +60,9 @@ func (c *composed) resolve(service, text string) string {
 		"0.0.0.0", c.addresses[service],
 		// By default, requests with this address as their host are not allowed.
 		"admin 127.0.0.1:2019", "admin "+admin+" {\n\t\torigins "+admin+"\n\t}",
-		"127.0.0.1", c.addresses[service],
+		// The same for both replicas, since tokens are shared only if the URL of the API is the
+		// same. Caddy sets SO_REUSEPORT, so both can listen on it.
+		"127.0.0.1", c.loopback,
 		"10.0.0.0/8", "127.0.0.0/8", // the network of the containers
 	).Replace(text)
 }
