@@ -13,7 +13,8 @@ ARG BASE=scratch
 # The builder runs on the platform of the machine, and compiles for that of the image.
 FROM --platform=$BUILDPLATFORM ${BUILDER} AS build
 ARG CADDY_VERSION=v2.11.9
-ARG TARGETOS TARGETARCH
+ARG TARGETOS
+ARG TARGETARCH
 ENV CGO_ENABLED=0
 WORKDIR /src
 COPY . .
@@ -25,6 +26,7 @@ RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -ldflags "-s -w" -t
 # The sandbox. Do not expose it: it has no authentication.
 FROM scratch AS sandbox
 COPY --from=build-sandbox /image /
+ENV PATH=/usr/bin HOME=/
 USER 65532:65532
 EXPOSE 8081
 ENTRYPOINT ["/usr/bin/caddy", "huma-sandbox"]

@@ -22,6 +22,7 @@ var (
 	caddyBinary       string
 	pocketbaseBinary  func() (string, error)
 	oauth2ProxyBinary func() (string, error)
+	dexBinary         func() (string, error)
 )
 
 func TestMain(m *testing.M) {
@@ -51,15 +52,20 @@ func run(m *testing.M) int {
 		to := filepath.Join(dir, "oauth2-proxy")
 		return to, build("oauth2-proxy", "github.com/oauth2-proxy/oauth2-proxy/v7", to)
 	})
+	dexBinary = sync.OnceValues(func() (string, error) {
+		// Without cgo, it has no SQLite, which takes long to compile.
+		to := filepath.Join(dir, "dex")
+		return to, build("dex", "github.com/dexidp/dex/cmd/dex", to, "CGO_ENABLED=0")
+	})
 	return m.Run()
 }
 
-func build(in, of, to string) error {
+func build(in, of, to string, env ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	start := time.Now()
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, of)
-	cmd.Dir = in
+	cmd.Dir, cmd.Env = in, append(os.Environ(), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", of, err, out)
 	}
