@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
-	"golang.org/x/mod/semver"
 	"github.com/rogpeppe/go-internal/txtar"
+	"golang.org/x/mod/semver"
 
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
