@@ -7,7 +7,7 @@
 #
 # For several platforms: docker buildx build --platform linux/amd64,linux/arm64 .
 # The stage sandbox is an image of the fake services: docker build --target sandbox .
-ARG BUILDER=docker.io/library/caddy:2.11.9-builder
+ARG BUILDER=caddy:2.11.9-builder
 ARG BASE=scratch
 
 # The builder runs on the platform of the machine, and compiles for that of the image.
