@@ -1,9 +1,9 @@
-# An image of Caddy with caddy-huma and its store module. The last stage contains the
-# binary, certificate authorities and three directories, nothing else, and runs as a user
-# without privileges:
+# An image of Caddy with caddy-huma and its store module. The last stage contains the binary,
+# certificate authorities, a user without privileges, as which it runs, and the directories that
+# Caddy uses:
 #
 #	docker build -t caddy-huma .
-#	docker run --rm -p 8080:8080 -v "$PWD/Caddyfile:/etc/caddy/Caddyfile:ro" caddy-huma
+#	docker run --rm -p 8080:8080 -v "$PWD/caddy:/etc/caddy:ro" caddy-huma
 #
 # For several platforms: docker buildx build --platform linux/amd64,linux/arm64 .
 # The stage sandbox is an image of the fake services: docker build --target sandbox .
@@ -12,13 +12,15 @@ ARG BASE=scratch
 
 # The builder runs on the platform of the machine, and compiles for that of the image.
 FROM --platform=$BUILDPLATFORM ${BUILDER} AS build
-ARG CADDY_VERSION=v2.11.9
+# The version of Caddy. Its builder image has a variable CADDY_VERSION, which an argument of that
+# name would not change.
+ARG CADDY=v2.11.9
 ARG TARGETOS
 ARG TARGETARCH
 ENV CGO_ENABLED=0
 WORKDIR /src
 COPY . .
-RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} CADDY_VERSION=${CADDY_VERSION} deploy/rootfs /image
+RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} CADDY_VERSION=${CADDY} deploy/rootfs /image
 
 FROM build AS build-sandbox
 RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -ldflags "-s -w" -tags nobadger,nomysql,nopgx -o /image/usr/bin/caddy ./cmd/caddy

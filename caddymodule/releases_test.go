@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -94,6 +95,9 @@ func writeRelease(t *testing.T, version string, humaConfig *strings.Replacer) {
 	t.Helper()
 	if !semver.IsValid(version) {
 		t.Fatalf("%q is not a version", version)
+	}
+	if tag, err := exec.Command("git", "tag", "--list", version).Output(); err != nil || len(tag) > 0 {
+		t.Fatalf("%s is released already (%v)", version, err)
 	}
 	texts := caddyfiles(t)
 	for _, g := range goldens(t) {

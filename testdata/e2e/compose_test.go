@@ -100,12 +100,13 @@ func TestCompose(t *testing.T) {
 	c := newComposed(t)
 	c.start(t, "dex", "5556", dex, "serve", c.file(t, "dex", "dex.yaml"))
 	c.start(t, "oauth2-proxy", "4180", oauth2Proxy, "--config", c.file(t, "oauth2-proxy", "oauth2-proxy/oauth2-proxy.cfg"))
-	match := regexp.MustCompile(`(?m)^ +- (exec redis-server .*)$`).FindSubmatch(read(t, filepath.Join(composeDir, "compose.yaml")))
+	match := regexp.MustCompile(`(?s)- \|\n( +exec redis-server - .*? END)\n`).FindSubmatch(read(t, filepath.Join(composeDir, "compose.yaml")))
 	if match == nil {
 		t.Fatal("compose.yaml has no command of Redis")
 	}
-	command := strings.ReplaceAll(c.resolve("redis", string(match[1])), "$$", "$")
-	c.start(t, "redis", "6379", "sh", "-c", command+" --bind "+c.addresses["redis"])
+	command := strings.NewReplacer("$$", "$", "\n        ", "\n", "redis-server -", "redis-server - --bind "+c.addresses["redis"]).
+		Replace("\n" + c.resolve("redis", string(match[1])))
+	c.start(t, "redis", "6379", "sh", "-c", command)
 	c.start(t, "sandbox", "8081", caddyBinary, "huma-sandbox", "--listen", c.addresses["sandbox"]+":8081")
 	replicas := map[string]*process{}
 	for _, service := range []string{"caddy-1", "caddy-2"} {
