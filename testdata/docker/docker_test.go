@@ -128,11 +128,12 @@ func problems(s types.ServiceConfig) []string {
 	add(!slices.Equal(s.CapDrop, []string{"ALL"}) || len(s.CapAdd) > 0, "capabilities")
 	add(!slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}), "no no-new-privileges")
 	add(s.Privileged, "privileged")
+	built := s.Build != nil || s.PullPolicy == types.PullPolicyNever // by another service
 	_, tag, _ := strings.Cut(filepath.Base(s.Image), ":")
-	add(s.Build == nil && (tag == "" || !strings.ContainsAny(tag, ".")), "image without a version: "+s.Image)
-	add(s.Build == nil && (s.User == "" || strings.HasPrefix(s.User, "0") || strings.HasPrefix(s.User, "root")), "no user")
+	add(!built && (tag == "" || !strings.ContainsAny(tag, ".")), "image without a version: "+s.Image)
+	add(!built && (s.User == "" || strings.HasPrefix(s.User, "0") || strings.HasPrefix(s.User, "root")), "no user")
 	// Those that are built have the health check of their image, except for the sandbox.
-	add(s.Build == nil && s.HealthCheck == nil, "no health check")
+	add(!built && s.HealthCheck == nil, "no health check")
 	for _, p := range s.Ports {
 		add(p.HostIP != "127.0.0.1", "port "+p.Published+" is not on loopback only")
 	}
