@@ -1,9 +1,11 @@
 package caddymodule_test
 
 import (
-	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -52,15 +54,26 @@ func sharesPort() bool {
 	return false
 }
 
-// TestReloadsTakeEffect checks that after loadConfig, no request gets a response of a
-// previous config, also if the processors are busy.
-func TestReloadsTakeEffect(t *testing.T) {
-	s := serve(t, "SITE {\nrespond start\n}")
-	for i := range 50 {
-		want := fmt.Sprint("config ", i)
-		must(t, s.load("SITE {\nrespond \""+want+"\"\n}"))
-		if got := string(s.request("GET", "/").Body); got != want {
-			t.Fatalf("response %q, want %q", got, want)
+// TestSharesPort checks sharesPort with two listeners as those of two configs.
+func TestSharesPort(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // sharesPort is always false
+	}
+	address, err := caddy.ParseNetworkAddress("tcp/" + freeAddress(t))
+	must(t, err)
+	var listeners []io.Closer
+	for _, shared := range []bool{false, true} {
+		listener, err := address.Listen(t.Context(), 0, net.ListenConfig{})
+		must(t, err)
+		listeners = append(listeners, listener.(io.Closer))
+		if got := sharesPort(); got != shared {
+			t.Errorf("%d listeners: %v, want %v", len(listeners), got, shared)
 		}
+	}
+	for _, listener := range listeners {
+		must(t, listener.Close())
+	}
+	if sharesPort() {
+		t.Error("the port is shared after both listeners are closed")
 	}
 }
