@@ -3,10 +3,7 @@ package caddymodule_test
 import (
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,35 +20,6 @@ func loadConfig(config []byte) error {
 		time.Sleep(time.Millisecond)
 	}
 	return err
-}
-
-// sharesPort reports whether two sockets of this process listen on one TCP address. The
-// servers of two configs do so (SO_REUSEPORT). Without /proc, it returns false.
-func sharesPort() bool {
-	own := make(map[string]bool) // by inode
-	entries, _ := filepath.Glob("/proc/self/fd/*")
-	for _, entry := range entries {
-		target, _ := os.Readlink(entry)
-		if inode, ok := strings.CutPrefix(target, "socket:["); ok {
-			own[strings.TrimSuffix(inode, "]")] = true
-		}
-	}
-	seen := make(map[string]bool)
-	for _, file := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
-		b, _ := os.ReadFile(file)
-		for line := range strings.Lines(string(b)) {
-			const address, state, inode, listen = 1, 3, 9, "0A" // proc_pid_net(5)
-			fields := strings.Fields(line)
-			if len(fields) <= inode || fields[state] != listen || !own[fields[inode]] {
-				continue
-			}
-			if seen[fields[address]] {
-				return true
-			}
-			seen[fields[address]] = true
-		}
-	}
-	return false
 }
 
 // TestSharesPort checks sharesPort with two listeners as those of two configs.
