@@ -107,7 +107,7 @@ func TestCheckStoriesAreReal(t *testing.T) {
 			if strings.Contains(text, "trust proxies") {
 				args = append(args, "--header", "X-Auth-Request-Email: ada@x.example")
 			}
-			probed := run(t, probe.Command(), args...).hides("s-ada", "ada@x.example", "eyJ")
+			probed := run(t, probe.NewCommand(0), args...).hides("s-ada", "ada@x.example", "eyJ")
 			if good := token && anonymous.StatusCode == http.StatusUnauthorized; good != (probed.code == 0) {
 				t.Errorf("works: %t, but probe ends with exit code %d:\n%s", good, probed.code, probed.out)
 			}

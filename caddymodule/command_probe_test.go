@@ -9,19 +9,25 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/probe"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/process"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// runProbe runs caddy huma probe with both forms of output. It returns what --json
-// prints.
+// runProbe runs caddy huma probe with both forms of output, without a pause between
+// requests. It returns what --json prints.
 func runProbe(t *testing.T, url string, args ...string) []checkDocument {
 	t.Helper()
+	return probeWith(t, probe.NewCommand(0), append([]string{url}, args...)...)
+}
+
+func probeWith(t *testing.T, command *cobra.Command, args ...string) []checkDocument {
+	t.Helper()
 	var all []checkDocument
-	args = append([]string{url, "--timeout", "20s", "--json"}, args...)
-	r := run(t, probe.Command(), args...).hides("eyJ", "x.example", "canary", "wonderland")
+	r := run(t, command, append(args, "--timeout", "20s", "--json")...).hides("eyJ", "x.example", "canary", "wonderland")
 	r.json(&all)
 	problems := slices.ContainsFunc(all, func(c checkDocument) bool { return c.Result == "problem" })
 	if problems != (r.code == 1) || r.code > 1 {
@@ -37,8 +43,7 @@ func TestProbe(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		fake := newHuma(t, sandbox.Config{})
 		s := serve(t, p.site(fake, ""))
-		args := []string{"--service", p.name, "--header", "X-Test-User: {env.HUMA_TEST_USER}", "--delete"}
-		all := runProbe(t, s.URL, args...)
+		all := probeWith(t, probe.Command(), s.URL, "--service", p.name, "--header", "X-Test-User: {env.HUMA_TEST_USER}", "--delete")
 		finds(t, all)
 		for check, result := range results(all) {
 			want := "ok"

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -58,6 +59,7 @@ func TestMain(m *testing.M) {
 	systemAuthority = testutil.NewAuthority(dir, "the system's authority")
 	_ = os.Setenv("SSL_CERT_FILE", systemAuthority.File)
 	_ = os.Setenv("SSL_CERT_DIR", filepath.Join(dir, "no-more-authorities"))
+	debug.SetGCPercent(400) // most of the time, the tests allocate, and keep little
 	code := m.Run()
 	if err := goleak.Find(leftBehind...); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)

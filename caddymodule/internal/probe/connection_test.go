@@ -81,7 +81,7 @@ func TestConnection(t *testing.T) {
 			finds(t, examine(t, c.url, o), c.want)
 		})
 	}
-	p, err := newProbe("https://app.example", &options{timeout: defaultTimeout})
+	p, err := newProbe("https://app.example", &options{timeout: defaultTimeout}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestPlainHTTP(t *testing.T) {
 	url := serve(t, f)
 	t.Setenv("HTTP_PROXY", "") // only for requests to loopback
 	o := signedIn()
-	p, err := newProbe("http://app.example.com", &o)
+	p, err := newProbe("http://app.example.com", &o, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestPlainHTTP(t *testing.T) {
 	for host, local := range map[string]bool{
 		"localhost": true, "127.0.0.1": true, "[::1]": true, "10.0.0.7": true, "app": true, "app.example.com": false, "192.0.2.1": false,
 	} {
-		p, err := newProbe("http://"+host+":8080", &o)
+		p, err := newProbe("http://"+host+":8080", &o, 0)
 		if err != nil || p.isLocal() != local {
 			t.Errorf("%s is local: %t, %v", host, !local, err)
 		}

@@ -128,11 +128,10 @@ func signedIn() options {
 // examine runs the command against a URL, and checks both forms of output.
 func examine(t *testing.T, url string, o options) []report.Entry {
 	t.Helper()
-	p, err := newProbe(url, &o)
+	p, err := newProbe(url, &o, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.pause = 0
 	p.options.json = true
 	var out bytes.Buffer
 	code, err := p.run(t.Context(), &out)

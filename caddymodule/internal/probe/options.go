@@ -35,8 +35,8 @@ type credential struct {
 
 // newProbe returns the probe of a URL. All errors are usage errors. They quote neither
 // the URL nor a credential.
-func newProbe(rawURL string, o *options) (*probe, error) {
-	p := &probe{options: o, pause: minPause}
+func newProbe(rawURL string, o *options, pause time.Duration) (*probe, error) {
+	p := &probe{options: o, pause: pause}
 	if o.timeout <= 0 {
 		return nil, command.UsageError("--timeout must be positive")
 	}

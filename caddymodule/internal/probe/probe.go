@@ -19,7 +19,12 @@ import (
 const defaultTimeout = 30 * time.Second
 
 // Command returns the command caddy huma probe.
-func Command() *cobra.Command {
+func Command() *cobra.Command { return NewCommand(defaultPause) }
+
+// NewCommand is like Command, with another pause between the first token and the second
+// request for it. In less than a second, the command cannot find out whether lifetimes
+// count down.
+func NewCommand(pause time.Duration) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "probe <url> [--cookie <cookie> | --bearer <token> | --user <name>:<password> | --header '<name>: <value>'...] [--client-type <type>] [--origin <origin>] [--delete] [--json]",
 		Short: "Checks a running token endpoint from outside",
@@ -94,7 +99,7 @@ Exit codes:
 	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "Timeout of the whole command")
 	f.BoolVar(&o.json, "json", false, "Print JSON")
 	command.Runs(cmd, func(ctx context.Context, out io.Writer) (int, error) {
-		p, err := newProbe(cmd.Flags().Arg(0), &o)
+		p, err := newProbe(cmd.Flags().Arg(0), &o, pause)
 		if err != nil {
 			return command.Usage, err
 		}
@@ -134,9 +139,9 @@ type probe struct {
 	timedOut        bool      // a check has reported that --timeout is over
 }
 
-// minPause is the default of probe.pause. Lifetimes are whole seconds, so they must be
-// lower after it.
-const minPause = 1100 * time.Millisecond
+// defaultPause is the default of probe.pause. Lifetimes are whole seconds, so they must
+// be lower after it.
+const defaultPause = 1100 * time.Millisecond
 
 // checks lists the checks, in the order of the output. The order matters: each check
 // uses the results of those before.
