@@ -24,14 +24,10 @@ const commandTimeout = time.Minute
 // of the test, from which proxy settings are removed.
 func caddyCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
-	binary, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	t.Cleanup(cancel)
 	dir := t.TempDir()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, "caddy", args...)
 	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "HOME="+dir,
 		"HTTPS_PROXY=", "https_proxy=", "NO_PROXY=", "no_proxy=")
 	cmd.Env = append(cmd.Env, env...)

@@ -118,17 +118,13 @@ type process struct {
 // startCaddy starts the real binary with a Caddyfile and waits until it listens.
 func startCaddy(t *testing.T, text, address string) *process {
 	t.Helper()
-	binary, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := &process{
-		Cmd:   exec.CommandContext(context.Background(), binary, "run", "--config", config, "--adapter", "caddyfile"),
+		Cmd:   exec.CommandContext(context.Background(), "caddy", "run", "--config", config, "--adapter", "caddyfile"),
 		ended: make(chan error, 1),
 	}
 	c.Dir, c.Stderr = "../..", &c.log
@@ -174,6 +170,7 @@ func (c *process) stop(t *testing.T) {
 // progress before it exits, even if the client has disconnected, or a reload has replaced
 // the account.
 func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
+	t.Parallel()
 	for name, reload := range map[string]bool{"stopped": false, "reloaded and stopped": true} {
 		t.Run(name, func(t *testing.T) {
 			fake := sandbox.New(sandbox.Config{})

@@ -131,7 +131,7 @@ func TestR02_RedisIsKilledOrHangsUnderLoad(t *testing.T) {
 			owners := r.owners()
 			first := r.redis.CommandCalls("hmget")
 			stop := r.load(owners)
-			const before, settling, settled = 3, 2, 5 // seconds
+			const before, settling, settled = 2, 2, 3 // seconds
 			time.Sleep(before * time.Second)
 			read, fault := r.redis.CommandCalls("hmget")-first, time.Now()
 			test.begin(r.redis)

@@ -209,6 +209,7 @@ func TestR03_OneSignUpForAllReplicas(t *testing.T) {
 // the other replicas have tokens. If the sign-up was not processed, they wait until the
 // lock expires: the timeout and 5 s.
 func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
+	t.Parallel()
 	const timeout = time.Second
 	for _, test := range []struct {
 		name   string

@@ -97,6 +97,7 @@ func TestTerminal(t *testing.T) {
 // TestTerminalProgress checks that caddy huma check and caddy huma token show what they
 // wait for, and clear that line before the output.
 func TestTerminalProgress(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		args []string
 		step string

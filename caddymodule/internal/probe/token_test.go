@@ -199,7 +199,7 @@ func deleting(o options) options {
 func TestStaticLifetimes(t *testing.T) {
 	f := &fake{token: func(m map[string]any) { m["authTokenExpiresIn"] = 900 }}
 	o := signedIn()
-	p, err := newProbe(serve(t, f), &o, 0)
+	p, err := newProbe(serve(t, f), &o, defaultPause)
 	if err != nil {
 		t.Fatal(err)
 	}
