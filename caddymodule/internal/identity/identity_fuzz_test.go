@@ -326,9 +326,11 @@ func TestSeedsOfIdentity(t *testing.T) {
 			if s.verified.from != "" {
 				seed[0], seed[1] = seed[0]+"X-Verified: true\r\n", seed[1]+"X-Verified: true\r\n"
 			}
-			if !testutil.Race {
-				s.try(t, parse(1<<((n+m)%8), seed[0], seed[1], seed[2]), noise)
-				s.try(t, parse(^byte(1<<((n+m)%8)), seed[0], seed[1], seed[2]), noise)
+			if flags := byte(1 << ((n + m) % 8)); !testutil.Race {
+				if m%2 == 0 {
+					flags = ^flags
+				}
+				s.try(t, parse(flags, seed[0], seed[1], seed[2]), noise)
 			}
 			got := s.try(t, parse(usual, seed[0], seed[1], seed[2]), noise)
 			found, named = found || got.email == "ada@x.example", named || got.first != ""
