@@ -5,22 +5,22 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/account"
 	keyserver "github.com/caddy-huma/caddy-huma/caddymodule/internal/assertion"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/endpoint"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/filewatch"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/resilience"
 )
 
 // The tests use shorter intervals than a server, because there are many of them.
 var (
-	pollInterval = endpoint.PollInterval
-	maxRound     = endpoint.MaxRound
+	pollInterval = filewatch.PollInterval
+	maxRound     = filewatch.MaxRound
 )
 
 // keysInterval is the minimum time between two fetches of a JWKS.
 const keysInterval = 1500 * time.Millisecond
 
 func init() {
-	endpoint.PollInterval, endpoint.MaxRound = 100*time.Millisecond, 500*time.Millisecond
+	filewatch.PollInterval, filewatch.MaxRound = 100*time.Millisecond, 500*time.Millisecond
 	account.PingAfter, account.PingTimeout = 500*time.Millisecond, time.Second
 	keyserver.MinInterval = keysInterval
 	resilience.FirstWait = 20 * time.Millisecond

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/filewatch"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/lifecycle"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
@@ -113,8 +114,8 @@ func (e *Endpoint) Start(ctx caddy.Context, s Settings) error {
 	if len(e.files) == 0 {
 		return nil
 	}
-	e.cleanups.Add(func() { watcher.remove(e) })
-	return lifecycle.OnStarted(ctx, func() { watcher.add(e) })
+	e.cleanups.Add(func() { filewatch.Remove(files{e}) })
+	return lifecycle.OnStarted(ctx, func() { filewatch.Add(files{e}) })
 }
 
 // started is called when the config has started.

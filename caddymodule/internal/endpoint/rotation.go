@@ -125,6 +125,20 @@ func (e *Endpoint) startReload(before uint64) (l *reload, started bool) {
 	return l, true
 }
 
+// files implements filewatch.Reader for the files of one handler.
+type files struct{ endpoint *Endpoint }
+
+func (f files) Files() []string { return f.endpoint.files }
+func (f files) Failed() bool    { return f.endpoint.rotation.failed.Load() }
+
+func (f files) Reload() (done <-chan struct{}, started bool) {
+	l, started := f.endpoint.startReload(f.endpoint.rotation.startedReloads())
+	if !started {
+		return nil, false
+	}
+	return l.done, true
+}
+
 // reloadSettings reads the files, and replaces the credentials if the settings have
 // changed. If the new settings are not valid, the previous credentials stay.
 func (e *Endpoint) reloadSettings() {

@@ -70,23 +70,3 @@ func TestD5_DomainsInPunycode(t *testing.T) {
 		wantError(t, err, "domains: ", "such as example.com")
 	}
 }
-
-// FuzzDomain checks that the compared form of a domain is stable and does not depend on
-// the case of ASCII letters.
-func FuzzDomain(f *testing.F) {
-	for _, domain := range []string{"x.example", "b\u00fccher.example", "xn--bcher-kva.example", "bu\u0308cher.EXAMPLE", "\u212a.example", "m\u00fc_ller.example", "stra\u00dfe.example", "xn--\u00fc.example"} {
-		f.Add(domain)
-	}
-	f.Fuzz(func(t *testing.T, domain string) {
-		if _, ok := checkAddress("a@" + domain); !ok {
-			return
-		}
-		form := string(appendDomain(nil, domain))
-		if again := string(appendDomain(nil, form)); again != form {
-			t.Fatalf("%q of %q of %q", again, form, domain)
-		}
-		if lowered := string(appendDomain(nil, slowLower(domain))); lowered != form {
-			t.Fatalf("%q of %q, and %q in lower case", form, domain, lowered)
-		}
-	})
-}

@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/syntax"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
@@ -178,7 +179,7 @@ func FuzzAddress(f *testing.F) {
 	f.Add("K@x.io", "\u212a@x.io")
 	f.Add(" a@x.io\t", "a@x.io.")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		at, ok := checkAddress(a)
+		at, ok := syntax.Address(a)
 		if want := slowCheck(a); ok != want {
 			t.Fatalf("accepted %v, want %v: %q", ok, want, a)
 		}
@@ -192,10 +193,10 @@ func FuzzAddress(f *testing.F) {
 		if again := (User{Email: masked.New(string(keyA))}).AppendKey(nil); string(again) != string(keyA) {
 			t.Fatalf("key %q of key %q", again, keyA)
 		}
-		if _, ok := checkAddress(string(keyA)); !ok {
+		if _, ok := syntax.Address(string(keyA)); !ok {
 			t.Fatalf("the key %q is no address", keyA)
 		}
-		if _, ok := checkAddress(b); !ok {
+		if _, ok := syntax.Address(b); !ok {
 			return
 		}
 		keyB := User{Email: masked.New(b)}.AppendKey(nil)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/syntax"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 	"github.com/caddy-huma/caddy-huma/internal/suggest"
 )
@@ -250,14 +251,14 @@ func (i *Identifier) precompute(sources presets.Sources) {
 // setDomains validates and stores the option domains.
 func (i *Identifier) setDomains(domains []string) (errs []error) {
 	for _, d := range domains {
-		if _, ok := checkAddress("a@" + d); !ok || strings.Contains(d, "*") {
+		if _, ok := syntax.Address("a@" + d); !ok || strings.Contains(d, "*") {
 			errs = append(errs, fmt.Errorf("domains: %q is not a domain: write a domain such as example.com, without a wildcard; list each subdomain separately", d))
 			continue
 		}
 		if i.domains == nil {
 			i.domains = make(map[string]struct{}, len(domains))
 		}
-		i.domains[string(appendDomain(nil, d))] = struct{}{}
+		i.domains[string(syntax.AppendDomain(nil, d))] = struct{}{}
 	}
 	return errs
 }

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/syntax"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
@@ -71,7 +73,7 @@ func (i *Identifier) explain(ctx context.Context, r *Request, s *source) (masked
 func (i *Identifier) explainAddress(ctx context.Context, r *Request) (masked.String, *Rejection) {
 	if !i.byID {
 		text, rejection := i.text(ctx, r, &i.email)
-		return masked.New(trimAddress(text)), rejection
+		return masked.New(syntax.TrimAddress(text)), rejection
 	}
 	address, _, rejection := i.address(ctx, r)
 	return masked.New(address), rejection
@@ -108,7 +110,7 @@ func (i *Identifier) usedPath(ctx context.Context, r *Request, s *source) string
 			continue
 		}
 		// With entra, a path with another value may come before the one that is used.
-		if found, rejection := singleValue(value); rejection == nil && strings.Contains(found, text) {
+		if found, ok := claims.Text(value); ok && strings.Contains(found, text) {
 			return strings.Join(p, ".")
 		}
 	}
@@ -229,4 +231,30 @@ func (s *source) describe() string {
 		b.WriteString("the placeholder {" + s.key + "}")
 	}
 	return b.String()
+}
+
+// OrderPlaceholders are the placeholders by which CheckOrder knows what ran before a
+// directive.
+var OrderPlaceholders = []string{upstreamHostPort, upstreamAddress, statusCode, userPrefix + "id"}
+
+// CheckOrder returns why every request is rejected that arrives with these placeholders,
+// whatever its user: no forward_auth ran before the directive, or that of another auth
+// server, or no authentication handler. It returns nil if the authentication that the
+// identity is read from ran, or if the identity does not depend on the order of handlers.
+func (i *Identifier) CheckOrder(p Placeholders) *Rejection {
+	s := i.email.location
+	if i.byID {
+		s = i.userID.location
+	}
+	switch s.kind {
+	case kindResponse, kindUser:
+	default:
+		return nil
+	}
+	_, rejection := i.lookup(&Request{Placeholders: p}, s)
+	switch rejection {
+	case ErrNoForwardAuth, ErrWrongUpstream, ErrAuthStatus, ErrNoAuthentication:
+		return rejection
+	}
+	return nil // of one user
 }

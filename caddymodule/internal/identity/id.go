@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/syntax"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 )
 
@@ -42,21 +43,21 @@ func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
 		// In JSON an id may be a number. An integer is used as written, as if it were a
 		// string.
 		if value, _ := i.claim(ctx, r, &i.userID); value != nil {
-			if n, ok := value.(json.Number); ok && isInteger(string(n)) {
+			if n, ok := value.(json.Number); ok && syntax.IsInteger(string(n)) {
 				return string(n), nil
 			}
 		}
 	}
 	id, rejection := i.text(ctx, r, &i.userID)
 	if i.sameID && !i.byID {
-		id = trimAddress(id) // Identify takes the address
+		id = syntax.TrimAddress(id) // Identify takes the address
 	}
 	switch {
 	case rejection != nil:
 		return "", rejection.forUserID()
 	case i.byID && i.userID.mayBeJoined() && strings.Contains(id, ","):
 		return "", ErrJoinedID
-	case !usableID(id), r.isGuess(&i.userID, id), i.byID && isMissingID(id):
+	case !syntax.IsID(id), r.isGuess(&i.userID, id), i.byID && syntax.IsMissingID(id):
 		return "", ErrNotID
 	}
 	return id, nil
@@ -67,15 +68,4 @@ func (i *Identifier) id(ctx context.Context, r *Request) (string, *Rejection) {
 // of a response. An address contains no comma, but an id may.
 func (s *source) mayBeJoined() bool {
 	return s.paths == nil && (s.kind == kindHeader || s.kind == kindResponse || s.kind == kindAuthServer)
-}
-
-// isMissingID reports whether s stands for a missing user: the text of an unreplaced
-// placeholder, what servers and languages write for an empty value, or text without a
-// visible character. As an id, it would make all users one user.
-func isMissingID(s string) bool {
-	switch s {
-	case "(null)", "null", "undefined", "None", "nil", "-", "<no value>", "<nil>":
-		return true
-	}
-	return strings.ContainsAny(s, "{}") || !strings.ContainsFunc(s, visible)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/syntax"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/names"
 )
@@ -69,30 +70,6 @@ type Request struct {
 // Call it after Identify.
 func (r *Request) SetCookie() []string { return r.auth.header["Set-Cookie"] }
 
-// User is the user of a request. Its fields are masked when printed.
-type User struct {
-	// Email is the address as received. It is empty only with ByID, where a user may
-	// have no address.
-	Email masked.String
-	// ID is the id that the authentication layer has for the user. It is empty if there
-	// is no user_id source, or if that source has no usable value. With ByID it is
-	// never empty.
-	ID masked.String
-
-	byID bool // users are identified by ID
-}
-
-// AppendKey appends to dst the key that identifies the user: the address with its ASCII
-// letters in lower case. Unicode case folding is not used, because it would merge
-// different users (U+212A, the Kelvin sign, folds to k). With ByID the key is the id as
-// received, because only the authentication layer knows which of its ids are equal.
-func (u User) AppendKey(dst []byte) []byte {
-	if u.byID {
-		return append(dst, u.ID.Reveal()...)
-	}
-	return appendLower(dst, u.Email.Reveal())
-}
-
 // Identifier identifies the users of requests. It is immutable and safe for concurrent
 // use. Create it with New or NewUserinfo.
 type Identifier struct {
@@ -106,7 +83,7 @@ type Identifier struct {
 	verification verification // members near the address that may deny its verification
 	requireDot   bool         // accept only addresses with a dot in the domain
 	nameEncoding names.Encoding
-	domains      map[string]struct{} // see appendDomain; nil allows all
+	domains      map[string]struct{} // see syntax.AppendDomain; nil allows all
 	upstream     upstream            // the zero value allows any
 	ranges       []netip.Prefix      // empty: Request.TrustedProxy decides
 
@@ -176,8 +153,8 @@ func (i *Identifier) address(ctx context.Context, r *Request) (address string, a
 	if rejection != nil {
 		return "", 0, rejection
 	}
-	address = trimAddress(address)
-	at, ok := checkAddress(address)
+	address = syntax.TrimAddress(address)
+	at, ok := syntax.Address(address)
 	if !ok || r.isGuess(&i.email, address) || i.requireDot && !strings.Contains(address[at:], ".") {
 		return "", 0, ErrNotAddress
 	}
@@ -204,8 +181,8 @@ func (i *Identifier) domainAllowed(domain string) bool {
 	if i.domains == nil {
 		return true
 	}
-	var buf [maxAddress]byte
-	_, ok := i.domains[string(appendDomain(buf[:0], domain))]
+	var buf [syntax.MaxAddress]byte
+	_, ok := i.domains[string(syntax.AppendDomain(buf[:0], domain))]
 	return ok
 }
 

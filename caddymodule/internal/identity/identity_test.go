@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/syntax"
 )
 
 func TestVerified(t *testing.T) {
@@ -169,7 +171,7 @@ func TestAllocations(t *testing.T) {
 			}
 		})
 	}
-	buf := make([]byte, 0, maxAddress)
+	buf := make([]byte, 0, syntax.MaxAddress)
 	u := wantUser(t, mustNew(t, plain), withPlaceholders(user), "Alice@example.com")
 	if got := testing.AllocsPerRun(100, func() { buf = u.AppendKey(buf[:0]) }); got > 0 {
 		t.Errorf("AppendKey: %v allocations", got)
@@ -234,7 +236,7 @@ func FuzzIdentify(f *testing.F) {
 			// value2 without blanks around it.
 			h["Remote-User"], h["Remote-Email"] = []string{value1}, []string{value2}
 			u, err := i.Identify(context.Background(), &Request{Header: h, Placeholders: p, RemoteAddr: proxyPeer})
-			if _, plain := checkAddress(u.Email.Reveal()); err == nil && (value1 == "" || u.ID.Reveal() != value1 || !u.Email.IsZero() && (!plain || u.Email.Reveal() != trimAddress(value2))) {
+			if _, plain := syntax.Address(u.Email.Reveal()); err == nil && (value1 == "" || u.ID.Reveal() != value1 || !u.Email.IsZero() && (!plain || u.Email.Reveal() != syntax.TrimAddress(value2))) {
 				t.Fatalf("the id %q of %q, the address %q of %q", u.ID.Reveal(), value1, u.Email.Reveal(), value2)
 			}
 			if key := string(u.AppendKey(nil)); err == nil && key != value1 {

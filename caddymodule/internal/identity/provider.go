@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/syntax"
 )
 
 // Words of the option verified, for the presets of identity providers, which demand that
@@ -83,16 +84,16 @@ func (i *Identifier) counts(doc claims.Document, s *source, address any) bool {
 	case err != nil:
 		return false
 	case s.optional:
-		return !isNo(stated)
+		return !claims.IsNo(stated)
 	case stated != nil:
 		// A boolean in Microsoft's documentation; 1 and "1" have been seen in tokens.
 		return stated == true || stated == json.Number("1") || stated == "1" || stated == "true"
 	}
-	text, rejection := singleValue(address)
-	if rejection != nil || i.domains == nil {
+	text, ok := claims.Text(address)
+	if !ok || i.domains == nil {
 		return false
 	}
-	text = trimAddress(text)
-	at, ok := checkAddress(text)
+	text = syntax.TrimAddress(text)
+	at, ok := syntax.Address(text)
 	return ok && i.domainAllowed(text[at+1:])
 }

@@ -17,7 +17,7 @@ func (i *Identifier) text(ctx context.Context, r *Request, s *source) (text stri
 	} else {
 		var value any
 		if value, rejection = i.claim(ctx, r, s); rejection == nil {
-			text, rejection = singleValue(value)
+			text, rejection = textOf(value)
 		}
 	}
 	if rejection != nil {
@@ -52,7 +52,7 @@ func (i *Identifier) plainValue(r *Request, p location) (string, *Rejection) {
 		if rejection != nil {
 			return "", rejection
 		}
-		return singleValue(value)
+		return textOf(value)
 	}
 	values := r.Header[p.key]
 	if len(values) == 0 {
@@ -80,16 +80,16 @@ func (i *Identifier) claim(ctx context.Context, r *Request, s *source) (any, *Re
 	if rejection != nil || s.entra == nil {
 		return valueOr(value, rejection)
 	}
-	found := !isBlank(value)
+	found := !claims.IsBlank(value)
 	counts := found && i.counts(doc, s, value)
 	if counts || s.list && doc.AuthType() != "aad" {
 		return valueOr(value, nil)
 	}
 	login, rejection := firstValue(doc, s.entra)
-	text, _ := singleValue(login)
+	text, _ := claims.Text(login)
 	isGuest := strings.Contains(text, "#")
 	switch {
-	case found && rejection == nil && (isGuest || isBlank(login)):
+	case found && rejection == nil && (isGuest || claims.IsBlank(login)):
 		return nil, ErrDomainUnverified
 	case isGuest:
 		return nil, ErrNotAddress
@@ -117,19 +117,13 @@ func firstValue(doc claims.Document, paths []claims.Path) (empty any, rejection 
 		switch v, err := doc.Only(p); {
 		case err != nil:
 			return nil, ErrMultipleValues
-		case !isBlank(v):
+		case !claims.IsBlank(v):
 			return v, nil
 		case empty == nil:
 			empty = v
 		}
 	}
 	return empty, nil
-}
-
-// isBlank reports whether a value is null, or an empty text or list.
-func isBlank(value any) bool {
-	text, rejection := singleValue(value)
-	return rejection == nil && strings.TrimSpace(text) == ""
 }
 
 // document returns the document of a source. The last document is cached in the
@@ -187,36 +181,13 @@ func rejectionOf(err error, otherwise *Rejection) *Rejection {
 	return otherwise
 }
 
-// singleValue returns the value of a placeholder as text. nil and empty lists are "". It
-// does not convert other types to text, because that would invent an identity: all
-// users with the number 7 would be one user.
-func singleValue(value any) (string, *Rejection) {
-	switch v := value.(type) {
-	case nil:
-		return "", nil
-	case string:
-		return v, nil
-	case []string:
-		switch len(v) {
-		case 0:
-			return "", nil
-		case 1:
-			return v[0], nil
-		}
-	case []any:
-		switch len(v) {
-		case 0:
-			return "", nil
-		case 1:
-			if v[0] == nil {
-				return "", nil
-			}
-			if text, ok := v[0].(string); ok {
-				return text, nil
-			}
-		}
+// textOf is claims.Text with a rejection.
+func textOf(value any) (string, *Rejection) {
+	text, ok := claims.Text(value)
+	if !ok {
+		return "", ErrNotText
 	}
-	return "", ErrNotText
+	return text, nil
 }
 
 // lookup returns the value of a placeholder, if its source is trusted on this request.

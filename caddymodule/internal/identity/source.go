@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
@@ -134,7 +136,7 @@ func parseLocation(text string) (location, error) {
 		return parsePlaceholder(text, inner)
 	case strings.EqualFold(text, "Host"):
 		return location{}, fmt.Errorf("%s does not identify the user: %s", text, validSources)
-	case !isToken(text):
+	case !httpguts.ValidHeaderFieldName(text):
 		return location{}, fmt.Errorf("%q is not a header name: write a name such as Remote-Email, or {placeholder}", text)
 	}
 	return location{kindHeader, textproto.CanonicalMIMEHeaderKey(text)}, nil
@@ -145,14 +147,14 @@ func parsePlaceholder(text, name string) (location, error) {
 	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || name == "" {
 		return location{}, fmt.Errorf("%q is not a placeholder: write one such as {http.auth.user.id}", text)
 	}
-	if header, ok := strings.CutPrefix(name, requestHeaderPrefix); ok && isToken(header) {
+	if header, ok := strings.CutPrefix(name, requestHeaderPrefix); ok && httpguts.ValidHeaderFieldName(header) {
 		return location{kindHeader, textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
-	if header, ok := strings.CutPrefix(name, responsePrefix); ok && isToken(header) {
+	if header, ok := strings.CutPrefix(name, responsePrefix); ok && httpguts.ValidHeaderFieldName(header) {
 		// Caddy's reverse_proxy sets canonical names only.
 		return location{kindResponse, responsePrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
-	if cookie, ok := strings.CutPrefix(name, cookiePrefix); ok && isToken(cookie) {
+	if cookie, ok := strings.CutPrefix(name, cookiePrefix); ok && httpguts.ValidHeaderFieldName(cookie) {
 		return location{kindCookie, cookie}, nil
 	}
 	switch {
@@ -174,15 +176,4 @@ func parsePlaceholder(text, name string) (location, error) {
 // hasName reports whether name starts with prefix and has more text after it.
 func hasName(name, prefix string) bool {
 	return len(name) > len(prefix) && strings.HasPrefix(name, prefix)
-}
-
-// isToken reports whether s is a valid header name (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := lower(s[i])
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/syntax"
 )
 
 // Placeholders that Caddy's reverse_proxy sets for the upstream it chose, and the status
@@ -41,7 +43,7 @@ func (u upstream) matches(value any, want string) bool {
 	if u.exact {
 		return text == want
 	}
-	return equalFold(text, want)
+	return syntax.EqualFold(text, want)
 }
 
 // parseUpstream parses an upstream, written as in the forward_auth line.
@@ -118,6 +120,6 @@ func joinHostPort(network, host, port string) (upstream, error) {
 	if _, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(host, ":/@?#[]%,") {
 		return upstream{}, errors.New("must have a name or an IP address as its host")
 	}
-	hostport := string(appendLower(nil, net.JoinHostPort(host, strconv.FormatUint(n, 10))))
+	hostport := string(syntax.AppendLower(nil, net.JoinHostPort(host, strconv.FormatUint(n, 10))))
 	return upstream{hostport: hostport, address: network + "/" + hostport}, nil
 }

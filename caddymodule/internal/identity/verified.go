@@ -2,10 +2,10 @@ package identity
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/syntax"
 )
 
 // verification holds where the document that contains the address may deny that the
@@ -37,7 +37,7 @@ func newVerification(paths []claims.Path, named bool) verification {
 	}
 	for _, p := range paths {
 		last := p[len(p)-1]
-		if !isInteger(last) {
+		if !syntax.IsInteger(last) {
 			// The name that belongs to a claim such as https://clinic.example/email.
 			v.flags = append(v.flags, last+"_verified")
 		}
@@ -51,7 +51,7 @@ func newVerification(paths []claims.Path, named bool) verification {
 func enclosing(p claims.Path) (objects []claims.Path) {
 	for end, levels := len(p)-1, 0; end >= 0 && levels < 2; end-- {
 		objects = append(objects, p[:end])
-		if !isInteger(p[end]) { // an index leads into a list
+		if !syntax.IsInteger(p[end]) { // an index leads into a list
 			levels++
 		}
 	}
@@ -67,12 +67,12 @@ func (v *verification) denied(doc claims.Document) bool {
 			continue
 		}
 		for _, name := range v.flags {
-			if isNo(object[name]) {
+			if claims.IsNo(object[name]) {
 				return true
 			}
 		}
 		for _, name := range v.times {
-			if value, ok := object[name]; ok && (value == nil || isNo(value)) {
+			if value, ok := object[name]; ok && (value == nil || claims.IsNo(value)) {
 				return true
 			}
 		}
@@ -109,11 +109,11 @@ func (i *Identifier) statesUnverified(ctx context.Context, r *Request) bool {
 		values, ok = []string{text}, true
 	}
 	if !ok {
-		return isNo(value)
+		return claims.IsNo(value)
 	}
 	for _, text := range values {
 		for part := range strings.SplitSeq(text, ",") { // several headers may be joined
-			if strings.TrimSpace(part) != "" && isNo(part) {
+			if strings.TrimSpace(part) != "" && claims.IsNo(part) {
 				return true
 			}
 		}
@@ -128,7 +128,7 @@ func (i *Identifier) isVerified(ctx context.Context, r *Request) bool {
 	if i.verified.strict {
 		return rejection == nil && (value == true || value == "true")
 	}
-	return rejection == nil && isTrue(value)
+	return rejection == nil && claims.IsTrue(value)
 }
 
 // verifiedValue returns the value of the verified source.
@@ -140,60 +140,4 @@ func (i *Identifier) verifiedValue(ctx context.Context, r *Request) (any, *Rejec
 		return i.text(ctx, r, &i.verified)
 	}
 	return i.lookup(r, i.verified.location)
-}
-
-// isTrue reports whether value is true, the number 1, a time, or a text (or a list of
-// one text) that means yes or is a time.
-func isTrue(value any) bool {
-	switch v := value.(type) {
-	case bool:
-		return v
-	case json.Number:
-		return isYes(string(v)) || isUnixTime(v)
-	}
-	text, rejection := singleValue(value)
-	return rejection == nil && (isYes(text) || isTime(text))
-}
-
-// isNo reports whether value explicitly means no: false, zero, an empty text or one such
-// as "no", the zero value of a time, or a list that is empty or contains one of them.
-func isNo(value any) bool {
-	switch v := value.(type) {
-	case bool:
-		return !v
-	case json.Number:
-		n, err := v.Float64()
-		return err == nil && n == 0
-	case string:
-		text := strings.TrimSpace(v)
-		return oneOf(text, "", "false", "0", "no", "off", "f", "n") || isZeroTime(text)
-	case []string:
-		for _, text := range v {
-			if isNo(text) {
-				return true
-			}
-		}
-		return len(v) == 0
-	case []any:
-		for _, element := range v {
-			if isNo(element) {
-				return true
-			}
-		}
-		return len(v) == 0
-	}
-	return false
-}
-
-// isYes reports whether text means yes.
-func isYes(text string) bool { return oneOf(text, "true", "1", "yes", "on") }
-
-// oneOf reports whether text equals one of words, ignoring ASCII case.
-func oneOf(text string, words ...string) bool {
-	for _, word := range words {
-		if equalFold(text, word) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,4 +1,4 @@
-package identity
+package claims
 
 import (
 	"encoding/json"

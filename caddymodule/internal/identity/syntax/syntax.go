@@ -1,4 +1,6 @@
-package identity
+// Package syntax defines which text is an email address or a user id, and how addresses
+// are compared.
+package syntax
 
 import (
 	"strings"
@@ -8,21 +10,21 @@ import (
 	"golang.org/x/net/idna"
 )
 
-const (
-	maxAddress = 254 // bytes; RFC 5321 leaves no room for more
-	maxUserID  = 256 // bytes
-)
+// MaxAddress is the maximum length of an address in bytes. RFC 5321 leaves no room for
+// more.
+const MaxAddress = 254
 
-// checkAddress reports whether s is one plain email address, and returns the index of
-// its @.
+const maxID = 256 // bytes
+
+// Address reports whether s is one plain email address, and returns the index of its @.
 //
-// Mail servers also accept quoted local parts, comments and groups. checkAddress
-// rejects them, because two parsers may read them differently, and the address decides
-// whose data is opened. It also rejects addresses longer than maxAddress, and domains
+// Mail servers also accept quoted local parts, comments and groups. Address rejects
+// them, because two parsers may read them differently, and the address decides whose
+// data is opened. It also rejects addresses longer than MaxAddress, and domains
 // with an empty label, which a trailing dot leaves too: a@x.example. and a@x.example
 // are one mailbox, but would be two users. RFC 5321, section 4.1.2, allows neither.
-func checkAddress(s string) (at int, ok bool) {
-	if len(s) > maxAddress {
+func Address(s string) (at int, ok bool) {
+	if len(s) > MaxAddress {
 		return 0, false
 	}
 	at = -1
@@ -50,8 +52,8 @@ func checkAddress(s string) (at int, ok bool) {
 	return at, at > 0 && !hasEmptyLabel(s[at+1:])
 }
 
-// trimAddress removes the spaces and tabs around an address.
-func trimAddress(s string) string { return strings.Trim(s, " \t") }
+// TrimAddress removes the spaces and tabs around an address.
+func TrimAddress(s string) string { return strings.Trim(s, " \t") }
 
 // hasEmptyLabel reports whether a label of a domain is empty.
 func hasEmptyLabel(domain string) bool {
@@ -78,9 +80,9 @@ func isDot(r rune) bool {
 	return false
 }
 
-// appendDomain appends to dst the form in which domains are compared: the A-labels of
+// AppendDomain appends to dst the form in which domains are compared: the A-labels of
 // IDNA2008, or, where the domain has none, the domain as written, in lower case (ASCII).
-func appendDomain(dst []byte, domain string) []byte {
+func AppendDomain(dst []byte, domain string) []byte {
 	for i := range len(domain) {
 		if domain[i] >= utf8.RuneSelf {
 			if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
@@ -89,7 +91,7 @@ func appendDomain(dst []byte, domain string) []byte {
 			break
 		}
 	}
-	return appendLower(dst, domain)
+	return AppendLower(dst, domain)
 }
 
 // addressChars is the set of ASCII characters that an address may contain, except @.
@@ -117,10 +119,10 @@ func visible(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// usableID reports whether s can be used as a user id: at most maxUserID bytes, valid
-// UTF-8, without U+FFFD and without control characters. It accepts an empty s.
-func usableID(s string) bool {
-	if len(s) > maxUserID {
+// IsID reports whether s can be used as a user id: at most 256 bytes, valid UTF-8, without
+// U+FFFD and without control characters. It accepts an empty s.
+func IsID(s string) bool {
+	if len(s) > maxID {
 		return false
 	}
 	for _, r := range s {
@@ -132,15 +134,26 @@ func usableID(s string) bool {
 	return true
 }
 
-// isInteger reports whether the JSON number n consists of ASCII digits alone, at most
-// maxUserID of them.
-func isInteger(n string) bool {
+// IsMissingID reports whether s stands for a missing user: the text of an unreplaced
+// placeholder, what servers and languages write for an empty value, or text without a
+// visible character. As an id, it would make all users one user.
+func IsMissingID(s string) bool {
+	switch s {
+	case "(null)", "null", "undefined", "None", "nil", "-", "<no value>", "<nil>":
+		return true
+	}
+	return strings.ContainsAny(s, "{}") || !strings.ContainsFunc(s, visible)
+}
+
+// IsInteger reports whether the JSON number n consists of ASCII digits alone, at most 256
+// of them.
+func IsInteger(n string) bool {
 	for i := range len(n) {
 		if n[i] < '0' || n[i] > '9' {
 			return false
 		}
 	}
-	return n != "" && len(n) <= maxUserID
+	return n != "" && len(n) <= maxID
 }
 
 // lower returns c in lower case if c is an ASCII letter, and c unchanged otherwise.
@@ -151,8 +164,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// appendLower appends s to dst, with its ASCII letters in lower case.
-func appendLower(dst []byte, s string) []byte {
+// AppendLower appends s to dst, with its ASCII letters in lower case.
+func AppendLower(dst []byte, s string) []byte {
 	n := len(dst)
 	dst = append(dst, s...)
 	for i, c := range dst[n:] {
@@ -161,9 +174,9 @@ func appendLower(dst []byte, s string) []byte {
 	return dst
 }
 
-// equalFold reports whether s equals lowered, ignoring the case of ASCII letters.
+// EqualFold reports whether s equals lowered, ignoring the case of ASCII letters.
 // lowered must not contain ASCII capitals.
-func equalFold(s, lowered string) bool {
+func EqualFold(s, lowered string) bool {
 	if len(s) != len(lowered) {
 		return false
 	}
