@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/text/encoding/charmap"
+
+	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // nameEncodings holds encodings of names with characters beyond ASCII. All but the first
@@ -47,7 +49,10 @@ func doubleEncode(m *charmap.Charmap) func(string) string {
 }
 
 func TestPresetsOfHeaders(t *testing.T) {
-	for _, p := range headerPresets {
+	for n, p := range headerPresets {
+		if testutil.Race && n%3 != 0 { // the same code for each preset
+			continue
+		}
 		t.Run(p.name, func(t *testing.T) {
 			p.eachSetup(t, func(t *testing.T, b presetSite) {
 				first, last := p.names(ada)

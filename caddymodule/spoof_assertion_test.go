@@ -56,8 +56,10 @@ func TestSpoofSigned(t *testing.T) {
 			t.Run("without trust", func(t *testing.T) {
 				d, n := open(t, p.site(keys, "")), 0
 				for name, edits := range spoofs {
+					if n++; testutil.Race && n%3 != 0 {
+						continue
+					}
 					t.Run(name, func(t *testing.T) {
-						n++
 						edits := slices.Clip(edits)
 						full, plain := fmt.Sprintf("full-%d@x.example", n), fmt.Sprintf("plain-%d@x.example", n)
 						d.wantTokenOf(t, full, path+"?x=1", append(edits, setOnly(p.header, tokenFor(ada.with(full))))...)
@@ -79,8 +81,10 @@ func TestSpoofSigned(t *testing.T) {
 				spoofs["an assertion of another client"] = []func(*http.Request){header(p.header, stolen)}
 				spoofs["two assertions"] = []func(*http.Request){header(p.header, stolen), header(p.header, tokenFor(ada))}
 				for name, edits := range spoofs {
+					if n++; testutil.Race && n%3 != 0 {
+						continue
+					}
 					t.Run(name, func(t *testing.T) {
-						n++
 						full := fmt.Sprintf("full-%d@x.example", n)
 						l.setHeaders(http.Header{p.header: {tokenFor(ada.with(full))}})
 						d.wantTokenOf(t, full, path+"?x=1", edits...)

@@ -69,7 +69,10 @@ func (l *latencies) quantile(q float64) float64 { return float64(l.Quantile(q).M
 
 // compare reads in rounds with and without a sweep, and reports the results.
 func (s *swept) compare(b *testing.B, before, sweep func()) {
-	const rounds = 5
+	rounds := 5
+	if testing.Short() {
+		rounds = 1
+	}
 	// No garbage collection during a round. The garbage of the rounds is smaller than
 	// the users.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
