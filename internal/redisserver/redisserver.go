@@ -120,15 +120,21 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// waitReady waits for any reply. An error reply, such as NOAUTH, means that the server is
-// ready, too.
+// waitReady waits for any reply of this server: another one may have taken the port. An
+// error reply, such as NOAUTH, means that the server is ready, too.
 func (s *Server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		_, err := s.Do(ctx, "PING")
+		info, err := s.Do(ctx, "INFO", "server")
 		var reply *ReplyError
-		if err == nil || errors.As(err, &reply) {
+		if errors.As(err, &reply) {
+			return nil
+		}
+		if text, _ := info.(string); err == nil {
+			if !strings.Contains(text, fmt.Sprintf("\nprocess_id:%d\r", s.PID())) {
+				return fmt.Errorf("another server responds on port %d", s.Port)
+			}
 			return nil
 		}
 		select {

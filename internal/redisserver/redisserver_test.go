@@ -90,12 +90,21 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// TestStartErrors checks an unknown argument, and that redis-server is not installed.
+// TestStartErrors checks an unknown argument, a port that is in use, and that redis-server
+// is not installed.
 func TestStartErrors(t *testing.T) {
 	redistest.Need(t)
 	if _, err := redisserver.Start(t.Context(), t.TempDir(), "--no-such-option", "1"); err == nil ||
 		!strings.Contains(err.Error(), "redis-server exited") || !strings.Contains(err.Error(), "'no-such-option \"1\"'") {
 		t.Errorf("an unknown argument: %v", err)
+	}
+	first := start(t)
+	second, err := redisserver.New(t.TempDir(), first.Port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another server responds") && !strings.Contains(err.Error(), "redis-server exited") {
+		t.Errorf("a port that is in use: %v", err)
 	}
 	t.Setenv("PATH", "")
 	if _, err := redisserver.Start(t.Context(), t.TempDir()); !errors.Is(err, redisserver.ErrMissing) {

@@ -38,7 +38,7 @@ func wantClosed(t *testing.T, s opened) {
 	go func() { defer close(closed); s.Close() }()
 	select {
 	case <-closed:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("Close does not return")
 	}
 }

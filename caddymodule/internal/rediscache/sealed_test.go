@@ -208,10 +208,13 @@ func TestR7_Dump(t *testing.T) {
 			t.Errorf("%s has another prefix", k)
 		}
 		text := k + r.Text("DUMP", k)
-		if r.Text("TYPE", k) == "hash" {
+		switch kind := r.Text("TYPE", k); kind {
+		case "hash":
 			text += strings.Join(r.Texts("HGETALL", k), "")
-		} else {
+		case "string":
 			text += r.Text("GET", k)
+		default:
+			t.Errorf("%s has the type %q", k, kind)
 		}
 		if strings.Contains(text, canary) || strings.Contains(text, "hash ") {
 			t.Errorf("%s tells: %q", k, text)
