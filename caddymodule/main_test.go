@@ -2,6 +2,7 @@ package caddymodule_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -59,7 +60,10 @@ func TestMain(m *testing.M) {
 	systemAuthority = testutil.NewAuthority(dir, "the system's authority")
 	_ = os.Setenv("SSL_CERT_FILE", systemAuthority.File)
 	_ = os.Setenv("SSL_CERT_DIR", filepath.Join(dir, "no-more-authorities"))
-	debug.SetGCPercent(400) // most of the time, the tests allocate, and keep little
+	flag.Parse()
+	if flag.Lookup("test.bench").Value.String() == "" && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // the tests allocate much and keep little
+	}
 	code := m.Run()
 	if err := goleak.Find(leftBehind...); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
@@ -97,7 +101,7 @@ func newHuma(t testing.TB, cfg sandbox.Config) *fakeHuma {
 	return &fakeHuma{Server: s, URL: srv.URL, blocker: h}
 }
 
-// holder is a handler in front of a service that blocks calls until a test releases them.
+// blockingHandler is a handler in front of a service that blocks calls until a test releases them.
 type blockingHandler struct {
 	next http.Handler
 

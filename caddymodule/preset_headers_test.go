@@ -50,7 +50,7 @@ func doubleEncode(m *charmap.Charmap) func(string) string {
 
 func TestPresetsOfHeaders(t *testing.T) {
 	for n, p := range headerPresets {
-		if testutil.Race && n%3 != 0 { // the same code for each preset
+		if testutil.Race && n%3 != 0 { // the detector runs on a part: one request follows the other
 			continue
 		}
 		t.Run(p.name, func(t *testing.T) {

@@ -21,7 +21,7 @@ func sharesPort() bool {
 		fd, _ := strconv.Atoi(name)
 		listens, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
 		if err != nil || listens == 0 {
-			continue // not a socket, or one that is connected
+			continue // not a socket that listens
 		}
 		address, _ := syscall.Getsockname(fd)
 		var key string

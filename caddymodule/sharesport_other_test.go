@@ -2,5 +2,5 @@
 
 package caddymodule_test
 
-// sharesPort reports nothing on systems without /proc.
+// sharesPort is implemented on Linux only.
 func sharesPort() bool { return false }

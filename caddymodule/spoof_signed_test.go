@@ -182,6 +182,21 @@ func (p signedPreset) tokenFor(who person) string {
 	return p.sign(replaceMembers(p.payload(who), tokenTimes()))
 }
 
+// tokensFor returns tokenFor with a cache, since signing takes time.
+func (p signedPreset) tokensFor() func(person) string {
+	type signed struct {
+		token string
+		at    time.Time
+	}
+	tokens := make(map[person]signed)
+	return func(who person) string {
+		if time.Since(tokens[who].at) > 20*time.Second { // they expire after a minute
+			tokens[who] = signed{p.tokenFor(who), time.Now()}
+		}
+		return tokens[who].token
+	}
+}
+
 // sign returns the layer's token with the given payload.
 func (p signedPreset) sign(payload map[string]any) string {
 	key, _ := p.key()

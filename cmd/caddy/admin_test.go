@@ -60,7 +60,6 @@ func TestAdminReachesAllReplicas(t *testing.T) {
 // TestHealthDuringShutdown checks that during shutdown_delay, Caddy still serves
 // requests, and the health check fails.
 func TestHealthDuringShutdown(t *testing.T) {
-	t.Parallel()
 	site, admin := testutil.FreeAddress(t), testutil.FreeAddress(t)
 	c := startCaddy(t, `{
 		admin `+admin+`

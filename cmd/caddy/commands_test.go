@@ -20,7 +20,7 @@ import (
 // commandTimeout is the timeout of a command.
 const commandTimeout = time.Minute
 
-// caddyCommand returns the real binary with arguments. env is added to the environment
+// caddyCommand returns caddy (see TestMain) with arguments. env is added to the environment
 // of the test, from which proxy settings are removed.
 func caddyCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()

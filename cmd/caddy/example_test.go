@@ -21,7 +21,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
-// TestExample starts Caddyfile.example on free ports with the real binary, and requests
+// TestExample starts Caddyfile.example on free ports in a process, and requests
 // tokens as in the README.
 func TestExample(t *testing.T) {
 	site, huma := startExample(t)
@@ -115,7 +115,7 @@ type process struct {
 	ended chan error
 }
 
-// startCaddy starts the real binary with a Caddyfile and waits until it listens.
+// startCaddy starts caddy (see TestMain) with a Caddyfile and waits until it listens.
 func startCaddy(t *testing.T, text, address string) *process {
 	t.Helper()
 	dir := t.TempDir()
@@ -170,7 +170,6 @@ func (c *process) stop(t *testing.T) {
 // progress before it exits, even if the client has disconnected, or a reload has replaced
 // the account.
 func TestL07_ExchangesFinishBeforeTheProcess(t *testing.T) {
-	t.Parallel()
 	for name, reload := range map[string]bool{"stopped": false, "reloaded and stopped": true} {
 		t.Run(name, func(t *testing.T) {
 			fake := sandbox.New(sandbox.Config{})

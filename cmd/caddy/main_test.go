@@ -10,8 +10,8 @@ import (
 // patience is the timeout of testutil.Eventually in these tests.
 const patience = 15 * time.Second
 
-// TestMain makes this test binary run as caddy: testscript.Main puts a directory with it
-// first in PATH.
+// TestMain makes this test binary run as caddy: testscript.Main puts a directory with a
+// copy of it, named caddy, first in PATH.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"caddy": main})
 }

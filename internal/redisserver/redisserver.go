@@ -120,8 +120,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// waitReady waits for any reply of this server: another one may have taken the port. An
-// error reply, such as NOAUTH, means that the server is ready, too.
+// waitReady waits for a reply. It returns an error if the reply shows that it is from
+// another server, which has taken the port. An error reply, such as NOAUTH, does not show
+// that, and means that the server is ready.
 func (s *Server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -1,5 +1,6 @@
 // Package claims parses JSON documents with claims about a user: the payload of a
-// token, the value of a header, or an application's response.
+// token, the value of a header, or an application's response. It also defines which values
+// mean yes, no or nothing.
 package claims
 
 import (

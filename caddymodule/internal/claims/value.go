@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Text returns a value as text: that of a string, or of a list of exactly one. nil and
-// empty lists are "". Other types are not converted, because that would invent an
-// identity: all users with the number 7 would be one user.
+// Text returns the text of a value: a string, or a list of exactly one string. nil, an
+// empty list and a list of one nil are "". Other types are not converted, because that
+// would invent an identity: all users with the number 7 would be one user.
 func Text(value any) (text string, ok bool) {
 	switch v := value.(type) {
 	case nil:

@@ -1,5 +1,5 @@
 // Package filewatch reloads what was read from files when a file may have changed. One
-// goroutine watches all files of the process. It polls them, because a network file
+// goroutine watches all these files of the process. It polls them, because a network file
 // system does not notify, and a Kubernetes volume replaces links above the file.
 package filewatch
 
@@ -29,9 +29,9 @@ type Reader interface {
 	// Files returns the paths of the files. They do not change.
 	Files() []string
 
-	// Reload starts to read the files, unless the Reader does so already. done is closed
-	// when that ends. started reports whether this call started it; it is false, too, if
-	// the Reader does not read files any more.
+	// Reload starts to read the files. done is closed when this reading has ended. If the
+	// files are being read already, or not read any more, Reload returns false and no
+	// channel.
 	Reload() (done <-chan struct{}, started bool)
 
 	// Failed reports whether the last reload failed. Files are then read again although
@@ -114,14 +114,14 @@ func (w *watcher) round(stop <-chan struct{}) {
 	defer timer.Stop()
 	known := w.stat(readers, timer)
 	late := false
-	for r, files := range readers {
+	for r, s := range readers {
 		stamps, ok := known.lookup(r.Files())
-		if ok && slices.Equal(stamps, files.stamps) && !r.Failed() && time.Since(files.read) < readInterval {
+		if ok && slices.Equal(stamps, s.stamps) && !r.Failed() && time.Since(s.read) < readInterval {
 			continue
 		}
 		done, started := r.Reload()
 		if started {
-			files.stamps, files.read = stamps, time.Now()
+			s.stamps, s.read = stamps, time.Now()
 		}
 		if !started || late {
 			continue

@@ -327,7 +327,7 @@ func TestSeedsOfIdentity(t *testing.T) {
 				seed[0], seed[1] = seed[0]+"X-Verified: true\r\n", seed[1]+"X-Verified: true\r\n"
 			}
 			if flags := byte(1 << ((n + m) % 8)); !testutil.Race {
-				if m%2 == 0 {
+				if m/8%2 == 0 {
 					flags = ^flags
 				}
 				s.try(t, parse(flags, seed[0], seed[1], seed[2]), noise)

@@ -154,6 +154,7 @@ func parsePlaceholder(text, name string) (location, error) {
 		// Caddy's reverse_proxy sets canonical names only.
 		return location{kindResponse, responsePrefix + textproto.CanonicalMIMEHeaderKey(header)}, nil
 	}
+	// The name of a cookie is a token, as that of a header (RFC 6265, section 4.1.1).
 	if cookie, ok := strings.CutPrefix(name, cookiePrefix); ok && httpguts.ValidHeaderFieldName(cookie) {
 		return location{kindCookie, cookie}, nil
 	}

@@ -71,7 +71,7 @@ func (l *latencies) quantile(q float64) float64 { return float64(l.Quantile(q).M
 func (s *swept) compare(b *testing.B, before, sweep func()) {
 	rounds := 5
 	if testing.Short() {
-		rounds = 1
+		rounds = 1 // only checks that the benchmark runs
 	}
 	// No garbage collection during a round. The garbage of the rounds is smaller than
 	// the users.

@@ -21,9 +21,9 @@ const defaultTimeout = 30 * time.Second
 // Command returns the command caddy huma probe.
 func Command() *cobra.Command { return NewCommand(defaultPause) }
 
-// NewCommand is like Command, with another pause between the first token and the second
-// request for it. In less than a second, the command cannot find out whether lifetimes
-// count down.
+// NewCommand returns Command with another pause between the first token and the second
+// request for it, for tests. If the pause is shorter than a second, the command does not
+// check whether lifetimes count down.
 func NewCommand(pause time.Duration) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "probe <url> [--cookie <cookie> | --bearer <token> | --user <name>:<password> | --header '<name>: <value>'...] [--client-type <type>] [--origin <origin>] [--delete] [--json]",
