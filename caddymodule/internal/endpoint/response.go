@@ -110,7 +110,8 @@ func (req *Request) canceled(w http.ResponseWriter) error {
 	return nil
 }
 
-// buffers is a pool of *[]byte, in which respond formats tokens.
+// buffers is a pool of *[]byte, in which respond formats tokens. Without it, a server
+// responds to 5 % fewer requests for cached tokens per second (cmd/bench).
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // serverBuffer is the number of bytes of a response that Go's HTTP servers buffer. If
@@ -122,8 +123,9 @@ const serverBuffer = 2 << 10
 // 5.2.2.5 and 5.2.2.7).
 const cacheControl = "private, no-store"
 
-// write writes a response with a body. The header values share one allocation. They are
-// not shared between responses, because other handlers may change them.
+// write writes a response with a body. The header values share one allocation, so that a
+// cache hit makes at most six. They are not shared between responses, because other
+// handlers may change them.
 func write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	values := [...]string{cacheControl, "no-cache", "nosniff", contentType}
 	h := w.Header()
