@@ -162,6 +162,13 @@ func readTrust(c *config.Trust, p *option.Errors) (t identity.Trust) {
 		p.Addf("trust", "must be %s or %s, not '%s'%s", config.TrustForwardAuth, config.TrustProxies, c.Mode, suggest.DidYouMean(c.Mode, []string{config.TrustForwardAuth, config.TrustProxies}))
 	}
 	t.Upstream = p.Text("trust", c.Upstream)
+	if t.Upstream != "" && t.Mode == identity.TrustForwardAuth {
+		var err error
+		if t.Upstream, err = parseUpstream(t.Upstream); err != nil {
+			// The error does not contain the upstream, because a URL may hold a password.
+			p.Join(fmt.Errorf("trust: the upstream of forward_auth %w: write it as in the forward_auth line, for example \"trust forward_auth authelia:9091\"", err))
+		}
+	}
 	for _, r := range p.Texts("trust", c.Ranges) {
 		prefixes, err := config.ParseRange(r)
 		if err != nil {

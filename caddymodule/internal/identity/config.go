@@ -35,9 +35,8 @@ const (
 type Trust struct {
 	// Mode selects who is trusted.
 	Mode TrustMode
-	// Upstream is the auth server that the last proxy must have chosen, written as in
-	// the forward_auth line. Empty allows any upstream. Valid with TrustForwardAuth
-	// only.
+	// Upstream is the auth server that the last proxy must have chosen: host:port, or the
+	// path of a Unix socket. Empty allows any upstream. Valid with TrustForwardAuth only.
 	Upstream string
 	// Ranges are the address ranges of trusted direct peers. Empty means the
 	// trusted_proxies of the server. Valid with TrustProxies only. A peer on a Unix

@@ -144,14 +144,13 @@ func TestConfigErrors(t *testing.T) {
 		"ranges of auth":      {Config{Email: email, Trust: Trust{Mode: TrustForwardAuth, Ranges: ranges(t, "10.0.0.0/8")}}, []string{"trust: ", `"trust proxies <ranges>"`}},
 		"unknown mode":        {Config{Email: email, Trust: Trust{Mode: 9}}, []string{"trust: ", `"trust forward_auth"`}},
 		"bad range":           {Config{Email: email, Trust: Trust{Mode: TrustProxies, Ranges: make([]netip.Prefix, 1)}}, []string{"trust: ", "range 1", "10.0.0.0/8"}},
-		"bad upstream":        {Config{Email: email, Trust: Trust{Mode: TrustForwardAuth, Upstream: "https://u:secret@a/path"}}, []string{"trust: ", `"trust forward_auth authelia:9091"`}},
 		"wildcard domain":     {Config{Email: email, Domains: []string{"*.example.com"}}, []string{"domains: ", "*.example.com", "such as example.com"}},
 		"domain with @":       {Config{Email: email, Domains: []string{"@example.com"}}, []string{"domains: ", "such as example.com"}},
 		"leading dot":         {Config{Email: email, Domains: []string{".example.com"}}, []string{"domains: "}},
 		"empty domain":        {Config{Email: email, Domains: []string{""}}, []string{"domains: "}},
 		"joined domains":      {Config{Email: email, Domains: []string{"a.io,b.io"}}, []string{"domains: "}},
 		"all at once": {
-			Config{Preset: "x", Email: "{env.A}", Name: "a/b", Domains: []string{"*"}, Trust: Trust{Mode: TrustForwardAuth, Upstream: "a:0"}},
+			Config{Preset: "x", Email: "{env.A}", Name: "a/b", Domains: []string{"*"}, Trust: Trust{Upstream: "a:1"}},
 			[]string{"identity: ", "\nemail: ", "\nname: ", "\ntrust: ", "\ndomains: "},
 		},
 	}
@@ -166,60 +165,5 @@ func TestConfigErrors(t *testing.T) {
 				t.Errorf("a secret: %v", err)
 			}
 		})
-	}
-}
-
-func TestUpstreams(t *testing.T) {
-	good := map[string]struct{ hostport, address string }{
-		"authelia:9091":            {"authelia:9091", "tcp/authelia:9091"},
-		"Authelia.Example:9091":    {"authelia.example:9091", "tcp/authelia.example:9091"},
-		"authelia":                 {"authelia:80", "tcp/authelia:80"},
-		"http://authelia:9091":     {"authelia:9091", "tcp/authelia:9091"},
-		"http://authelia":          {"authelia:80", "tcp/authelia:80"},
-		"https://auth.example":     {"auth.example:443", "tcp/auth.example:443"},
-		"https://auth.example:444": {"auth.example:444", "tcp/auth.example:444"},
-		"h2c://authelia:9091":      {"authelia:9091", "tcp/authelia:9091"},
-		"tcp/authelia:9091":        {"authelia:9091", "tcp/authelia:9091"},
-		":9091":                    {":9091", "tcp/:9091"},
-		"127.0.0.1:9091":           {"127.0.0.1:9091", "tcp/127.0.0.1:9091"},
-		"[::1]:9091":               {"[::1]:9091", "tcp/[::1]:9091"},
-		"https://[::1]":            {"[::1]:443", "tcp/[::1]:443"},
-		"[::1]":                    {"[::1]:80", "tcp/[::1]:80"},
-		"::1":                      {"[::1]:80", "tcp/[::1]:80"},
-		"authelia:09091":           {"authelia:9091", "tcp/authelia:9091"},
-		"unix//run/Auth.sock":      {"/run/Auth.sock", "unix//run/Auth.sock"},
-		"unix+h2c//run/auth.sock":  {"/run/auth.sock", "unix//run/auth.sock"},
-	}
-	for text, want := range good {
-		u, err := parseUpstream(text)
-		if err != nil || u.hostport != want.hostport || u.address != want.address {
-			t.Errorf("%s: %v, %v", text, u, err)
-			continue
-		}
-		for value, known := range map[any]bool{want.hostport: true, want.address: true, "app:80": false, want.hostport + "0": false, 7: false} {
-			for _, name := range []string{upstreamHostPort, upstreamAddress} {
-				same, _ := u.wasChosen(placeholders{name: value})
-				ofThatKind := (value == want.hostport) == (name == upstreamHostPort)
-				if same != (known && ofThatKind) {
-					t.Errorf("%s: %s %v: %v", text, name, value, same)
-				}
-			}
-		}
-	}
-	for _, text := range []string{
-		"{env.AUTH}", "a b:1", "https://", "https://a/path", "https://a/", "https://a?q", "https://a?", "https://a#", "https://u@a", "ftp://a", "://a",
-		"a:0", "a:65536", "a:http", "a:1-2", "a:", ":", "a:b:1", "unix/", "udp/a:1", "a/b", "/a", "a:-1", "@:1", "a,b:1",
-	} {
-		if u, err := parseUpstream(text); err == nil {
-			t.Errorf("%q is read as %v", text, u)
-		}
-	}
-	u, _ := parseUpstream("unix//run/Auth.sock")
-	if same, _ := u.wasChosen(placeholders{upstreamHostPort: "/run/auth.sock"}); same {
-		t.Error("paths differ by case")
-	}
-	u, _ = parseUpstream("authelia:9091")
-	if same, proxied := u.wasChosen(placeholders{upstreamHostPort: "AUTHELIA:9091"}); !same || !proxied {
-		t.Error("hosts do not differ by case")
 	}
 }

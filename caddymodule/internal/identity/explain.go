@@ -187,14 +187,9 @@ func ResponsePlaceholder(header string) string {
 func (i *Identifier) SetResponseFrom(known PlaceholderMap, dials []string) bool {
 	known[statusCode] = 200
 	for _, dial := range dials {
-		known[upstreamHostPort], known[upstreamAddress] = dial, "tcp/"+dial
-		if path, ok := strings.CutPrefix(dial, "unix/"); ok {
-			known[upstreamHostPort], known[upstreamAddress] = path, dial
-		}
-		if i.upstream == (upstream{}) {
-			return true
-		}
-		if same, _ := i.upstream.wasChosen(known); same {
+		chosen := strings.TrimPrefix(dial, "unix/")
+		known[upstreamHostPort] = chosen
+		if i.upstream == "" || i.isUpstream(chosen) {
 			return true
 		}
 	}
@@ -235,7 +230,7 @@ func (s *source) describe() string {
 
 // OrderPlaceholders are the placeholders by which CheckOrder knows what ran before a
 // directive.
-var OrderPlaceholders = []string{upstreamHostPort, upstreamAddress, statusCode, userPrefix + "id"}
+var OrderPlaceholders = []string{upstreamHostPort, statusCode, userPrefix + "id"}
 
 // CheckOrder returns why every request is rejected that arrives with these placeholders,
 // whatever its user: no forward_auth ran before the directive, or that of another auth

@@ -257,10 +257,25 @@ func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
 			wantRejection(t, i, &Request{Header: forged, Placeholders: respondedBy("app:80")}, ErrWrongUpstream)
 			wantRejection(t, i, &Request{Header: forged, Placeholders: respondedBy("authelia:9091")}, ErrNoResponseHeader)
 			wantRejection(t, i, &Request{Header: forged, Placeholders: placeholders{}}, ErrNoForwardAuth)
+			other := respondedBy("authelia:9091", "Remote-Email", "a@x.io")
+			for value, want := range map[any]*Rejection{"AUTHELIA:9091": nil, "authelia:90910": ErrWrongUpstream, "authelia": ErrWrongUpstream, "": ErrWrongUpstream, 9091: ErrWrongUpstream} {
+				if other[upstreamHostPort] = value; want == nil {
+					wantUser(t, i, withPlaceholders(other), "a@x.io")
+					continue
+				}
+				wantRejection(t, i, withPlaceholders(other), want)
+			}
 			// A header of an unknown upstream is not from the auth server.
 			wantRejection(t, i, &Request{Placeholders: placeholders{"http.reverse_proxy.header.Remote-Email": "a@x.io"}}, ErrWrongUpstream)
 		})
 	}
+	t.Run("socket", func(t *testing.T) { // paths differ by case
+		for _, path := range []string{"/run/auth.sock", "/run/auth:1", "@auth"} {
+			i := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: path}})
+			wantUser(t, i, withPlaceholders(respondedBy(path, "Remote-Email", "a@x.io")), "a@x.io")
+			wantRejection(t, i, withPlaceholders(respondedBy(strings.ToUpper(path), "Remote-Email", "a@x.io")), ErrWrongUpstream)
+		}
+	})
 }
 
 func TestI16_NotOneText(t *testing.T) {

@@ -192,7 +192,7 @@ func (s *testConfig) onlyRead(a testRequest) testRequest {
 			only.header[name] = values
 		}
 	}
-	placeholders = append(placeholders, "http.reverse_proxy.status_code", "http.reverse_proxy.upstream.hostport", "http.reverse_proxy.upstream.address")
+	placeholders = append(placeholders, "http.reverse_proxy.status_code", "http.reverse_proxy.upstream.hostport")
 	for _, name := range placeholders {
 		if value, ok := a.known[name]; ok {
 			only.known[name] = value

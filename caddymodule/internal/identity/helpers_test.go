@@ -77,7 +77,6 @@ func respondedBy(by string, pairs ...string) placeholders {
 	p := placeholders{
 		"http.reverse_proxy.status_code":       200,
 		"http.reverse_proxy.upstream.hostport": by,
-		"http.reverse_proxy.upstream.address":  "tcp/" + by,
 	}
 	for n := 0; n < len(pairs); n += 2 {
 		p["http.reverse_proxy.header."+pairs[n]] = pairs[n+1]

@@ -84,7 +84,7 @@ type Identifier struct {
 	requireDot   bool         // accept only addresses with a dot in the domain
 	nameEncoding names.Encoding
 	domains      map[string]struct{} // see syntax.AppendDomain; nil allows all
-	upstream     upstream            // the zero value allows any
+	upstream     string              // see Trust.Upstream; empty allows any
 	ranges       []netip.Prefix      // empty: Request.TrustedProxy decides
 
 	cookiesFromProxies bool // the request of a cookie must come from a trusted proxy

@@ -173,7 +173,7 @@ func parse(flags byte, head, response, placeholders string) testRequest {
 	}
 	for flag, upstream := range map[byte]string{rightUpstream: strings.ToUpper(authServer), wrongUpstream: "other.example:80"} {
 		if a.is(flag) {
-			a.known["http.reverse_proxy.upstream.hostport"], a.known["http.reverse_proxy.upstream.address"] = upstream, "tcp/"+upstream
+			a.known["http.reverse_proxy.upstream.hostport"] = upstream
 		}
 	}
 	return a
@@ -193,9 +193,7 @@ func (s *testConfig) at(a testRequest, r reading) (any, bool) {
 	case s.mode == identity.TrustForwardAuth:
 		value, ok := a.known[responsePrefix+r.from]
 		hostport, _ := a.known["http.reverse_proxy.upstream.hostport"].(string)
-		address, _ := a.known["http.reverse_proxy.upstream.address"].(string)
-		right := s.upstream == "" || strings.EqualFold(hostport, s.upstream) || strings.EqualFold(address, "tcp/"+s.upstream)
-		return value, ok && right
+		return value, ok && (s.upstream == "" || strings.EqualFold(hostport, s.upstream))
 	case !s.any:
 		if a.is(overTLS) && !a.is(handshakeComplete) || s.ranges && !a.is(peerWithin) || !s.ranges && !a.is(serverTrusts) {
 			return nil, false

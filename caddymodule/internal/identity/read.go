@@ -200,11 +200,11 @@ func (i *Identifier) lookup(r *Request, s location) (any, *Rejection) {
 		return nil, unsetReason(r, s)
 	}
 	value, known := r.Placeholders.Get(s.key)
-	if s.kind == kindResponse && i.upstream != (upstream{}) {
-		switch same, proxied := i.upstream.wasChosen(r.Placeholders); {
+	if s.kind == kindResponse && i.upstream != "" {
+		switch chosen, proxied := r.Placeholders.Get(upstreamHostPort); {
 		case !proxied && !known:
 			return nil, ErrNoForwardAuth
-		case !same:
+		case !i.isUpstream(chosen):
 			return nil, ErrWrongUpstream
 		}
 	}
@@ -215,6 +215,21 @@ func (i *Identifier) lookup(r *Request, s location) (any, *Rejection) {
 		return nil, ErrAuthStatus
 	}
 	return value, nil
+}
+
+// Placeholders that Caddy's reverse_proxy sets: the upstream it chose, and the status of
+// its response.
+const (
+	upstreamHostPort = "http.reverse_proxy.upstream.hostport"
+	statusCode       = "http.reverse_proxy.status_code"
+)
+
+// isUpstream reports whether the value of upstreamHostPort is the auth server. The path
+// of a socket is compared case-sensitively.
+func (i *Identifier) isUpstream(chosen any) bool {
+	text, ok := chosen.(string)
+	isHost := strings.Contains(i.upstream, ":") && !strings.ContainsAny(i.upstream, "/@") // @: an abstract socket
+	return ok && (text == i.upstream || isHost && strings.EqualFold(text, i.upstream))
 }
 
 // unsetReason returns the reason why the placeholder of a source is unset.

@@ -53,7 +53,7 @@ func rejectHeaders(options []option, c Config) []error {
 
 // trustForwardAuth changes the sources that are request headers to headers of the auth
 // server's response, so that the request's own headers are never read.
-func (i *Identifier) trustForwardAuth(text string, options []option) (errs []error) {
+func (i *Identifier) trustForwardAuth(upstream string, options []option) (errs []error) {
 	for _, o := range options {
 		switch {
 		case o.target.kind == kindHeader:
@@ -62,15 +62,7 @@ func (i *Identifier) trustForwardAuth(text string, options []option) (errs []err
 			errs = append(errs, fmt.Errorf("trust: forward_auth cannot be combined with the cookie %s, which is in the client's request and not in the auth server's response; remove trust, because verify needs none, or read a header of the response", o.target.key))
 		}
 	}
-	if text == "" {
-		return errs
-	}
-	u, err := parseUpstream(text)
-	if err != nil {
-		// The error does not contain the upstream, because a URL may hold a password.
-		return append(errs, fmt.Errorf("trust: the upstream of forward_auth %w: write it as in the forward_auth line, for example \"trust forward_auth authelia:9091\"", err))
-	}
-	i.upstream = u
+	i.upstream = upstream
 	return errs
 }
 

@@ -156,34 +156,14 @@ func IsInteger(n string) bool {
 	return n != "" && len(n) <= maxID
 }
 
-// lower returns c in lower case if c is an ASCII letter, and c unchanged otherwise.
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
 // AppendLower appends s to dst, with its ASCII letters in lower case.
 func AppendLower(dst []byte, s string) []byte {
 	n := len(dst)
 	dst = append(dst, s...)
 	for i, c := range dst[n:] {
-		dst[n+i] = lower(c)
-	}
-	return dst
-}
-
-// EqualFold reports whether s equals lowered, ignoring the case of ASCII letters.
-// lowered must not contain ASCII capitals.
-func EqualFold(s, lowered string) bool {
-	if len(s) != len(lowered) {
-		return false
-	}
-	for i := range len(s) {
-		if lower(s[i]) != lowered[i] {
-			return false
+		if 'A' <= c && c <= 'Z' {
+			dst[n+i] = c + 'a' - 'A'
 		}
 	}
-	return true
+	return dst
 }
