@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -202,6 +203,11 @@ func verifierOf(t testing.TB, keys *Keys, change ...func(*Config)) *Verifier {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// claimOf returns a claim of the option require, or of a preset.
+func claimOf(path string, values ...string) presets.Claim {
+	return presets.Claim{Path: path, Values: values}
 }
 
 // newVerifier returns a Verifier with a key server of its own.

@@ -7,6 +7,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 // TestKinds checks that a token must have the claims of its kind and none of another
@@ -14,28 +15,28 @@ import (
 func TestKinds(t *testing.T) {
 	keys := keysOf(t, Source{URL: newKeyServer(t, jwk("k1", p256())).URL}, nil)
 	for _, test := range []struct {
-		demand, refuse []Requirement
+		demand, refuse []presets.Claim
 		payload        string // more claims
 		want           *identity.Rejection
 	}{
-		{[]Requirement{{"token_use", []string{"id"}}}, nil, `"token_use":"id"`, nil},
-		{[]Requirement{{"token_use", []string{"id"}}}, nil, `"token_use":"access"`, identity.ErrAssertionKind},
-		{[]Requirement{{"token_use", []string{"id"}}}, nil, `"x":1`, identity.ErrAssertionKind},
-		{[]Requirement{{"scp", nil}}, nil, `"scp":"access"`, nil},
-		{[]Requirement{{"scp", nil}}, nil, `"scp":["access"]`, nil},
-		{[]Requirement{{"scp", nil}}, nil, `"scp":""`, identity.ErrAssertionKind},
-		{[]Requirement{{"scp", nil}}, nil, `"scp":null`, identity.ErrAssertionKind},
-		{[]Requirement{{"scp", nil}}, nil, `"scp":[]`, identity.ErrAssertionKind},
-		{[]Requirement{{"scp", nil}}, nil, `"x":1`, identity.ErrAssertionKind},
-		{nil, []Requirement{{"cid", nil}}, `"x":1`, nil},
-		{nil, []Requirement{{"cid", nil}}, `"cid":null`, nil},
-		{nil, []Requirement{{"cid", nil}}, `"cid":"app"`, identity.ErrAssertionKind},
-		{nil, []Requirement{{"cid", nil}}, `"cid":0`, identity.ErrAssertionKind},
-		{nil, []Requirement{{"is_anonymous", []string{"true"}}}, `"is_anonymous":false`, nil},
-		{nil, []Requirement{{"is_anonymous", []string{"true"}}}, `"is_anonymous":true`, identity.ErrAssertionKind},
-		{nil, []Requirement{{"is_anonymous", []string{"true"}}}, `"is_anonymous":"true"`, identity.ErrAssertionKind},
-		{nil, []Requirement{{"firebase.sign_in_provider", []string{"anonymous"}}}, `"firebase":{"sign_in_provider":"anonymous"}`, identity.ErrAssertionKind},
-		{nil, []Requirement{{"firebase.sign_in_provider", []string{"anonymous"}}}, `"firebase":{"sign_in_provider":"phone"}`, nil},
+		{[]presets.Claim{claimOf("token_use", "id")}, nil, `"token_use":"id"`, nil},
+		{[]presets.Claim{claimOf("token_use", "id")}, nil, `"token_use":"access"`, identity.ErrAssertionKind},
+		{[]presets.Claim{claimOf("token_use", "id")}, nil, `"x":1`, identity.ErrAssertionKind},
+		{[]presets.Claim{claimOf("scp")}, nil, `"scp":"access"`, nil},
+		{[]presets.Claim{claimOf("scp")}, nil, `"scp":["access"]`, nil},
+		{[]presets.Claim{claimOf("scp")}, nil, `"scp":""`, identity.ErrAssertionKind},
+		{[]presets.Claim{claimOf("scp")}, nil, `"scp":null`, identity.ErrAssertionKind},
+		{[]presets.Claim{claimOf("scp")}, nil, `"scp":[]`, identity.ErrAssertionKind},
+		{[]presets.Claim{claimOf("scp")}, nil, `"x":1`, identity.ErrAssertionKind},
+		{nil, []presets.Claim{claimOf("cid")}, `"x":1`, nil},
+		{nil, []presets.Claim{claimOf("cid")}, `"cid":null`, nil},
+		{nil, []presets.Claim{claimOf("cid")}, `"cid":"app"`, identity.ErrAssertionKind},
+		{nil, []presets.Claim{claimOf("cid")}, `"cid":0`, identity.ErrAssertionKind},
+		{nil, []presets.Claim{claimOf("is_anonymous", "true")}, `"is_anonymous":false`, nil},
+		{nil, []presets.Claim{claimOf("is_anonymous", "true")}, `"is_anonymous":true`, identity.ErrAssertionKind},
+		{nil, []presets.Claim{claimOf("is_anonymous", "true")}, `"is_anonymous":"true"`, identity.ErrAssertionKind},
+		{nil, []presets.Claim{claimOf("firebase.sign_in_provider", "anonymous")}, `"firebase":{"sign_in_provider":"anonymous"}`, identity.ErrAssertionKind},
+		{nil, []presets.Claim{claimOf("firebase.sign_in_provider", "anonymous")}, `"firebase":{"sign_in_provider":"phone"}`, nil},
 	} {
 		v := verifierOf(t, keys, func(c *Config) { c.Demand, c.Refuse = test.demand, test.refuse })
 		payload := strings.TrimSuffix(string(asJSON(goodClaims(nil))), "}") + "," + test.payload + "}"

@@ -8,6 +8,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
 // TestB8_Require tests one requirement with several tokens.
@@ -50,7 +51,7 @@ func TestB8_Require(t *testing.T) {
 		{"ok", []string{"false"}, `"ok":false`, true},
 		{"ok", []string{"false"}, `"x":1`, false},
 	} {
-		v := verifierOf(t, keys, func(c *Config) { c.Require = []Requirement{{test.claim, test.values}} })
+		v := verifierOf(t, keys, func(c *Config) { c.Require = []presets.Claim{claimOf(test.claim, test.values...)} })
 		payload := strings.TrimSuffix(string(asJSON(goodClaims(nil))), "}") + "," + test.payload + "}"
 		token := signText(jwt.SigningMethodES256, p256(), `{"alg":"ES256","kid":"k1"}`, payload)
 		if test.met {
@@ -67,7 +68,7 @@ func TestB8_Require(t *testing.T) {
 // TestB8_All checks that all requirements must hold, in addition to all other checks.
 func TestB8_All(t *testing.T) {
 	v := verifierOf(t, keysOf(t, Source{URL: newKeyServer(t, jwk("k1", p256())).URL}, nil), func(c *Config) {
-		c.Require = []Requirement{{"groups", []string{"a", "b"}}, {"groups", []string{"c"}}, {"azp", []string{"x"}}}
+		c.Require = []presets.Claim{claimOf("groups", "a", "b"), claimOf("groups", "c"), claimOf("azp", "x")}
 	})
 	accept(t, v, es256(object{"groups": []string{"c", "b"}, "azp": "x"}))
 	for _, changes := range []object{
@@ -81,7 +82,7 @@ func TestB8_All(t *testing.T) {
 	reject(t, v, es256(changed(met, object{"exp": 1})), identity.ErrAssertionExpired)
 
 	// The requirements of a load balancer's token are about its payload.
-	aws, _ := awsVerifier(t, func(c *Config) { c.Require = []Requirement{{"hd", []string{"x.example"}}} })
+	aws, _ := awsVerifier(t, func(c *Config) { c.Require = []presets.Claim{claimOf("hd", "x.example")} })
 	accept(t, aws, awsToken(nil, object{"hd": "x.example"}))
 	reject(t, aws, awsToken(object{"hd": "x.example"}, nil), identity.ErrAssertionRequirement)
 }
@@ -91,16 +92,11 @@ func TestB8_All(t *testing.T) {
 func TestB8_NoAudience(t *testing.T) {
 	keys := keysOf(t, Source{URL: newKeyServer(t, jwk("k1", p256())).URL}, nil)
 	for _, claim := range []string{"azp", "client_id", "cid", "appid"} {
-		v := verifierOf(t, keys, func(c *Config) { c.Audience, c.Require = nil, []Requirement{{claim, []string{"clinic-app"}}} })
+		v := verifierOf(t, keys, func(c *Config) { c.Audience, c.Require = nil, []presets.Claim{claimOf(claim, "clinic-app")} })
 		for _, aud := range []any{"account", nil, []string{"a", "b"}, 1} {
 			accept(t, v, es256(object{"aud": aud, claim: "clinic-app"}))
 			reject(t, v, es256(object{"aud": aud, claim: "another-app"}), identity.ErrAssertionRequirement)
 			reject(t, v, es256(object{"aud": aud}), identity.ErrAssertionRequirement)
-		}
-	}
-	for _, claim := range []string{"sub", "x.azp", "AZP", "azp.x", "aud"} {
-		if _, err := New(Config{Keys: keys, Issuer: issuer, Require: []Requirement{{claim, []string{"x"}}}}); err == nil || !strings.Contains(err.Error(), "audience: ") {
-			t.Errorf("%s: got %v", claim, err)
 		}
 	}
 }
@@ -108,23 +104,23 @@ func TestB8_NoAudience(t *testing.T) {
 func TestRequirementErrors(t *testing.T) {
 	keys := keysOf(t, Source{URL: "https://x"}, nil)
 	for _, test := range []struct {
-		r    Requirement
+		r    presets.Claim
 		want string
 	}{
-		{Requirement{"", []string{"x"}}, "must have a claim"},
-		{Requirement{"a..b", []string{"x"}}, `the path "a..b"`},
-		{Requirement{`a\b`, []string{"x"}}, "backslash"},
-		{Requirement{"azp", nil}, "azp must have at least one value"},
-		{Requirement{"azp", []string{"a", ""}}, "azp must not have an empty value"},
+		{claimOf("", "x"), "must have a claim"},
+		{claimOf("a..b", "x"), `the path "a..b"`},
+		{claimOf(`a\b`, "x"), "backslash"},
+		{claimOf("azp"), "azp must have at least one value"},
+		{claimOf("azp", "a", ""), "azp must not have an empty value"},
 	} {
-		v, err := New(Config{Keys: keys, Issuer: issuer, Audience: []string{audience}, Require: []Requirement{test.r}})
+		v, err := New(Config{Keys: keys, Issuer: issuer, Audience: []string{audience}, Require: []presets.Claim{test.r}})
 		if v != nil || err == nil || !strings.HasPrefix(err.Error(), "require: ") || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v: got %v", test.r, err)
 		}
 	}
 	// New copies its slices.
 	values := []string{"x"}
-	v := verifierOf(t, keys, func(c *Config) { c.Require = []Requirement{{"azp", values}} })
+	v := verifierOf(t, keys, func(c *Config) { c.Require = []presets.Claim{claimOf("azp", values...)} })
 	values[0] = "y"
 	if !slices.Equal(v.require[0].values, []string{"x"}) {
 		t.Error("the slice is shared")

@@ -16,28 +16,29 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// Config configures a Verifier.
+// Config configures a Verifier. Except for Require and Algorithms, New does not check it:
+// presets.Verify.Complete does.
 type Config struct {
 	// Keys are the public keys. Required.
 	Keys *Keys
 	// Issuer is the required issuer (iss). Required. With Signers it may be empty, and
 	// the issuer is not checked then.
 	Issuer string
-	// Audience are the accepted audiences (aud). One of them must match. Required, unless
-	// NamesClient(Require): if it is empty, the audience is not checked. With Signers it
+	// Audience are the accepted audiences (aud). One of them must match. If it is empty,
+	// the audience is not checked: then Require must name the application. With Signers it
 	// is compared with the client id that the load balancer names, and may be empty.
 	Audience []string
 	// NoAudience replaces Audience, which is empty then: a token with an audience is
 	// rejected, because it is for another audience (RFC 7519, section 4.1.3).
 	NoAudience bool
 	// Require are further claims that a token must have. All of them must hold.
-	Require []Requirement
+	Require []presets.Claim
 	// Demand are claims that a token of the right kind has, Refuse those that it does not
-	// have. A Requirement without Values stands for every value other than null and an
-	// empty text.
-	Demand, Refuse []Requirement
+	// have.
+	Demand, Refuse []presets.Claim
 	// Signers are the ARNs of AWS load balancers. One of them must have signed the
 	// token. AWS has its own token format: base64url with padding, and signer, iss,
 	// client and exp in the JOSE header. Keys must be ByID then.
@@ -96,49 +97,19 @@ func New(c Config) (*Verifier, error) {
 	if len(v.algorithms) == 0 {
 		v.algorithms = defaultAlgorithms(aws)
 	}
+	var errs []error
+	v.require, errs = parseRequirements(c.Require)
+	v.demand, v.refuse = mustParse(c.Demand), mustParse(c.Refuse)
 	for i, name := range v.algorithms {
 		v.algorithms[i] = canonicalAlgorithm(name)
-	}
-	errs := v.validate(NamesClient(c.Require))
-	var requireErrs []error
-	v.require, requireErrs = parseRequirements(c.Require)
-	v.demand, v.refuse = mustParse(c.Demand), mustParse(c.Refuse)
-	if err := errors.Join(append(errs, requireErrs...)...); err != nil {
-		return nil, err
-	}
-	return v, nil
-}
-
-// validate returns the errors in the fields of v. namesClient says that the audience is
-// not required.
-func (v *Verifier) validate(namesClient bool) (errs []error) {
-	aws := len(v.signers) > 0
-	switch {
-	case v.keys == nil:
-		errs = append(errs, errors.New("jwks: is required"))
-	case aws && !v.keys.source.ByID:
-		errs = append(errs, errors.New("signer: requires public keys in PEM form, one URL per key ID, not a JWKS"))
-	case !aws && v.keys.source.ByID:
-		errs = append(errs, errors.New("signer: is required: the same keys sign assertions for every load balancer of the region"))
-	}
-	if v.issuer == "" && !aws {
-		errs = append(errs, errors.New("issuer: is required"))
-	}
-	if len(v.audience) == 0 && !aws && !namesClient && !v.noAudience {
-		errs = append(errs, errors.New("audience: is required"))
-	}
-	if slices.Contains(v.audience, "") {
-		errs = append(errs, errors.New("audience: must not contain an empty value"))
-	}
-	if slices.Contains(v.signers, "") {
-		errs = append(errs, errors.New("signer: must not contain an empty value"))
-	}
-	for _, name := range v.algorithms {
-		if _, ok := algorithms[name]; !ok {
+		if _, ok := algorithms[v.algorithms[i]]; !ok {
 			errs = append(errs, fmt.Errorf("algorithms: unknown algorithm %q; only algorithms with a public key are supported", name))
 		}
 	}
-	return errs
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // Verify implements identity.Verifier.

@@ -19,16 +19,15 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 	p.Add("ca", err)
 	before := len(*p)
 	configured := presets.Verify{
-		Domain:      p.Text("domain", v.Domain),
-		Project:     p.Text("project", v.Project),
-		Tenant:      p.Text("tenant", v.Tenant),
-		UserPool:    p.Text("user_pool", v.UserPool),
-		JWKS:        p.Text("jwks", v.JWKS),
-		Issuer:      p.Text("issuer", v.Issuer),
-		Audience:    p.Texts("audience", v.Audience),
-		Signers:     p.Texts("signer", v.Signer),
-		NamesClient: assertion.NamesClient(require),
-		Require:     required(require),
+		Domain:   p.Text("domain", v.Domain),
+		Project:  p.Text("project", v.Project),
+		Tenant:   p.Text("tenant", v.Tenant),
+		UserPool: p.Text("user_pool", v.UserPool),
+		JWKS:     p.Text("jwks", v.JWKS),
+		Issuer:   p.Text("issuer", v.Issuer),
+		Audience: p.Texts("audience", v.Audience),
+		Signers:  p.Texts("signer", v.Signer),
+		Require:  require,
 	}
 	if row.Provider != nil && len(*p) > before {
 		return nil // with a parameter that is unknown, every other error may follow from it
@@ -58,8 +57,8 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 		Audience:   full.Audience,
 		NoAudience: full.NoAudience,
 		Require:    require,
-		Demand:     builtIn(full.Demand),
-		Refuse:     builtIn(full.Refuse),
+		Demand:     full.Demand,
+		Refuse:     full.Refuse,
 		Signers:    full.Signers,
 		Algorithms: full.Algorithms,
 		MaxWaiting: opts.MaxWaiting,
@@ -70,28 +69,10 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 }
 
 // requirements returns the option require with its placeholders replaced.
-func requirements(required []config.Requirement, p *option.Errors) []assertion.Requirement {
-	var all []assertion.Requirement
-	for _, r := range required {
-		all = append(all, assertion.Requirement{Claim: p.Text("require", r.Claim), Values: p.Texts("require", r.Values)})
-	}
-	return all
-}
-
-// required returns requirements as claims of a preset.
-func required(requirements []assertion.Requirement) []presets.Claim {
+func requirements(required []config.Requirement, p *option.Errors) []presets.Claim {
 	var all []presets.Claim
-	for _, r := range requirements {
-		all = append(all, presets.Claim{Path: r.Claim, Values: r.Values})
-	}
-	return all
-}
-
-// builtIn returns the claims of a preset as requirements.
-func builtIn(claims []presets.Claim) []assertion.Requirement {
-	var all []assertion.Requirement
-	for _, c := range claims {
-		all = append(all, assertion.Requirement{Claim: c.Path, Values: c.Values})
+	for _, r := range required {
+		all = append(all, presets.Claim{Path: p.Text("require", r.Claim), Values: p.Texts("require", r.Values)})
 	}
 	return all
 }

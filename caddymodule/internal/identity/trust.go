@@ -25,9 +25,9 @@ func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 	case TrustForwardAuth:
 		errs = append(errs, i.trustForwardAuth(t.Upstream, options)...)
 	case TrustProxies:
-		errs = append(errs, i.trustProxies(t.Ranges)...)
-	default:
-		errs = append(errs, errors.New("trust: unknown mode: write \"trust forward_auth\" or \"trust proxies <ranges>\""))
+		for _, p := range t.Ranges {
+			i.ranges = append(i.ranges, unmap(p))
+		}
 	}
 	return append(errs, rejectDroppedHeaders(options, c.ForwardsHeader)...)
 }
@@ -63,18 +63,6 @@ func (i *Identifier) trustForwardAuth(upstream string, options []option) (errs [
 		}
 	}
 	i.upstream = upstream
-	return errs
-}
-
-// trustProxies validates and stores the ranges.
-func (i *Identifier) trustProxies(ranges []netip.Prefix) (errs []error) {
-	for n, p := range ranges {
-		if !p.IsValid() {
-			errs = append(errs, fmt.Errorf("trust: range %d of proxies is invalid: write a range such as 10.0.0.0/8", n+1))
-			continue
-		}
-		i.ranges = append(i.ranges, unmap(p))
-	}
 	return errs
 }
 

@@ -28,7 +28,7 @@ func (v Verify) checkAudience(d *Provider) (errs []error) {
 // operator of another one could use the tokens that its users send to it.
 func (v Verify) rejectCommonAudience(p Preset) []error {
 	common := strings.ReplaceAll(p.Provider.CommonAudience, "{issuer}", v.Issuer)
-	if common == "" || v.NamesClient || !slices.Contains(v.Audience, common) {
+	if common == "" || v.namesClient() || !slices.Contains(v.Audience, common) {
 		return nil
 	}
 	return []error{fmt.Errorf("audience: %s is the audience of every application with the preset %s, so tokens of another application would be accepted; write %s", common, p.Name, p.Provider.AudienceExample)}

@@ -45,10 +45,13 @@ type Provider struct {
 	UserWritten []string
 }
 
-// Claim is a claim with one of several values. Without Values, it stands for every value
-// other than null and an empty text.
+// Claim is a claim with one of several values.
 type Claim struct {
-	Path   string
+	// Path is the path of the claim (see claims.ParsePath).
+	Path string
+	// Values are the values. A string is compared as it is, a number or a boolean as it is
+	// written in JSON. Of a list, one element must match. nil stands for every value other
+	// than null and an empty text.
 	Values []string
 }
 
@@ -158,7 +161,7 @@ func (v Verify) completeProvider(p Preset) (Verify, error) {
 		errs = append(errs, fmt.Errorf("audience: the preset %s requires %s; remove it", p.Name, d.Audience))
 	case d.Audience != "":
 		v.Audience = []string{replace.Replace(d.Audience)}
-	case len(v.Audience) == 0 && !d.OneApplication && !v.NamesClient:
+	case len(v.Audience) == 0 && !d.OneApplication && !v.namesClient():
 		errs = append(errs, fmt.Errorf("audience: is required: write %s; without it, a token for another application of the same issuer would be accepted", d.AudienceExample))
 	}
 	v.Audience = slices.Clone(v.Audience)

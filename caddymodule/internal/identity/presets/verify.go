@@ -26,11 +26,8 @@ type Verify struct {
 	// from which the issuer is derived.
 	Domain, Project, Tenant, UserPool string
 
-	// NamesClient says that a required claim names the application that the assertion
-	// was issued to. Then Audience may be empty.
-	NamesClient bool
-
-	// Require are the required claims, with which NamesClient is set.
+	// Require are the required claims. If one of them names the application that the
+	// assertion was issued to, Audience may be empty.
 	Require []Claim
 
 	// The other fields come from the preset. KeyByID fetches each key by its id.
@@ -65,6 +62,9 @@ func (v Verify) Requires() string {
 // Complete returns v with the preset's defaults filled in. The error joins all
 // problems, each with the name of the option.
 func (v Verify) Complete(preset string) (Verify, error) {
+	if slices.Contains(v.Audience, "") {
+		return v, errors.New("audience: must not contain an empty value")
+	}
 	p, _ := Find(preset) // identity.New reports one that is unknown
 	if p.Provider != nil {
 		return v.completeProvider(p)
@@ -79,7 +79,7 @@ func (v Verify) Complete(preset string) (Verify, error) {
 			errs = append(errs, errors.New("signer: is valid with the preset aws_alb only; remove it"))
 		}
 	}
-	needsAudience := !d.KeyByID && !v.NamesClient
+	needsAudience := !d.KeyByID && !v.namesClient()
 	if len(v.Audience) == 0 && needsAudience {
 		errs = append(errs, errors.New("audience: is required: write the audience of the assertion (claim aud), or, if it does not name the application, a claim that does (such as `require azp <client ID>`); without it, an assertion for another application would be accepted"))
 	}
@@ -114,6 +114,17 @@ func (v Verify) dependsOnMissing(preset string, needsAudience bool) bool {
 	return strings.Contains(preset, "{issuer}") && v.Issuer == "" ||
 		strings.Contains(preset, "{audience}") && needsAudience && len(v.Audience) == 0 ||
 		strings.Contains(preset, "{region}") && (len(v.Signers) == 0 || slices.ContainsFunc(v.Signers, func(s string) bool { return !arnPattern.MatchString(s) }))
+}
+
+// clientClaims are the claims that name the application that a token was issued to: azp
+// (OpenID Connect Core 1.0, section 2), client_id (RFC 9068, section 2.2), cid (Okta) and
+// appid (Microsoft Entra, version 1.0 tokens).
+var clientClaims = []string{"azp", "client_id", "cid", "appid"}
+
+// namesClient reports whether one of the required claims names the application that a
+// token was issued to.
+func (v Verify) namesClient() bool {
+	return slices.ContainsFunc(v.Require, func(c Claim) bool { return slices.Contains(clientClaims, c.Path) })
 }
 
 // example returns text as the end of an error message, or "" if there is no example.
