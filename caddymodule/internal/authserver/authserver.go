@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
@@ -21,76 +19,29 @@ import (
 // connection can be reused. The body is not used.
 const maxBody = 4 << 10
 
-// Config configures a Client. Do not change it after New.
-type Config struct {
-	// URL is the URL to call: http or https, any host.
-	URL string
-	// DefaultPath is the path of a URL that has none, or only a slash, which serves a
-	// portal instead of the endpoint. Default: /.
-	DefaultPath string
-	// ForwardHeaders are the names of request headers to forward in addition to
-	// Authorization, Cookie and User-Agent.
-	ForwardHeaders []string
-	// Timeout is the timeout of the whole call. Default: 5s. Must not be negative.
-	Timeout time.Duration
-	// MaxWaiting limits the number of concurrent calls. More are rejected with
-	// identity.ErrAuthServerBusy. 0: no limit.
-	MaxWaiting int
-	// Transport sends the calls. nil: a shared one that trusts the certificate
-	// authorities of the system.
-	Transport http.RoundTripper
-	// OnError is called with the error of a failed call, for the log. The error
-	// contains nothing of the request, only the status of the response, and only host
-	// and port of the URL. nil: errors are ignored.
-	OnError func(error)
-}
-
 // Client calls one authentication server. It is safe for concurrent use. Create it with
 // New.
 type Client struct {
-	url         *url.URL
-	forward     []string // canonical names of forward_headers, without Host
-	credentials []string // forward, Authorization and Cookie
-	client      *subrequest.Client
-	onError     func(error)
+	client *subrequest.Client
+	https  bool
 }
 
-// New returns a Client. The error joins all problems, each with the name of the option.
-func New(cfg Config) (*Client, error) {
-	if cfg.Timeout == 0 {
-		cfg.Timeout = subrequest.DefaultTimeout
-	}
-	c := &Client{onError: cfg.OnError, client: subrequest.New(subrequest.Config{
-		Peer: "the auth server", Span: "auth_server", Timeout: cfg.Timeout, MaxWaiting: cfg.MaxWaiting, Transport: cfg.Transport,
-	})}
-	if c.onError == nil {
-		c.onError = func(error) {}
-	}
+// New returns a Client. cfg.ForwardHeaders are the names of request headers to forward in
+// addition to Authorization, Cookie and User-Agent. The error joins all problems, each
+// with the name of the option.
+func New(cfg subrequest.Config) (*Client, error) {
 	var errs []error
-	u, err := subrequest.ParseURL(cfg.URL)
-	if err != nil {
-		errs = append(errs, fmt.Errorf("auth_server: %w, such as http://authelia:9091", err))
-	} else {
-		if u.Path == "" || u.Path == "/" && cfg.DefaultPath != "" {
-			u.Path = cfg.DefaultPath
-		}
-		c.url = u
-	}
-	forward, err := subrequest.ForwardHeaders(cfg.ForwardHeaders)
-	errs = append(errs, err)
-	for _, name := range forward {
-		if reserved[name] {
-			errs = append(errs, fmt.Errorf("forward_headers: cannot forward %s: the call has its own", name))
+	for _, name := range cfg.ForwardHeaders {
+		if key := http.CanonicalHeaderKey(name); reserved[key] {
+			errs = append(errs, fmt.Errorf("forward_headers: cannot forward %s: the call has its own", key))
 		}
 	}
-	c.forward, c.credentials = forward, append([]string{"Authorization", "Cookie"}, forward...)
-	if cfg.Timeout < 0 {
-		errs = append(errs, errors.New("timeout: must be positive"))
-	}
-	if err := errors.Join(errs...); err != nil {
+	cfg.ForwardHeaders = append([]string{"Authorization", "Cookie"}, cfg.ForwardHeaders...)
+	client, err := subrequest.New(subrequest.Peer{Name: "the auth server", Option: "auth_server", Example: "http://authelia:9091"}, cfg)
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
-	return c, nil
+	return &Client{client, strings.HasPrefix(strings.ToLower(cfg.URL), "https://")}, nil
 }
 
 // reserved are the headers that each call has already.
@@ -101,14 +52,29 @@ var reserved = map[string]bool{
 
 // Forwards returns the canonical names of the request headers that can change the
 // response. The caller must not change the slice.
-func (c *Client) Forwards() []string { return c.credentials }
+func (c *Client) Forwards() []string { return c.client.Forwards() }
 
 // Check implements identity.AuthServer.
 func (c *Client) Check(ctx context.Context, r identity.AuthRequest) (http.Header, error) {
-	if !subrequest.IsValidHost(r.Host) || !subrequest.HasCredentials(r.Header, c.credentials) {
+	if !subrequest.IsValidHost(r.Host) || !c.client.HasCredentials(r.Header) {
 		return nil, identity.ErrNoCredentials
 	}
-	resp, err := c.client.Do(ctx, c.request(&r), maxBody)
+	own := http.Header{
+		"X-Requested-With":   {"XMLHttpRequest"}, // many auth servers then respond 401 instead of a redirect
+		"X-Forwarded-Method": {r.Method},
+		"X-Forwarded-Uri":    {r.URI},
+		"User-Agent":         r.Header["User-Agent"], // nil: net/http sends none
+	}
+	if cookies := r.Header["Cookie"]; len(cookies) > 1 {
+		// HTTP/2 may split the header (RFC 9113, section 8.2.3).
+		own["Cookie"] = []string{strings.Join(cookies, "; ")}
+	}
+	setForwarded(own, &r)
+	host := r.Host
+	if c.https {
+		host = "" // that of the URL, which the certificate is for
+	}
+	resp, err := c.client.Get(ctx, host, r.Header, own, maxBody)
 	switch {
 	case errors.Is(err, subrequest.ErrBusy):
 		return nil, identity.ErrAuthServerBusy
@@ -121,10 +87,7 @@ func (c *Client) Check(ctx context.Context, r identity.AuthRequest) (http.Header
 	case resp.Status != 0:
 		err = errors.New(explain(resp.Status))
 	}
-	// If the client canceled the request, the error is not about the auth server.
-	if !errors.Is(ctx.Err(), context.Canceled) {
-		c.onError(err)
-	}
+	c.client.Report(ctx, err)
 	return nil, identity.ErrAuthServerUnavailable
 }
 
@@ -138,39 +101,6 @@ func explain(status int) string {
 		return text + ": check the path of the URL"
 	}
 	return text
-}
-
-// request builds the request to the auth server: the credentials of the client's
-// request, where it was sent, and nothing else of it.
-func (c *Client) request(r *identity.AuthRequest) *http.Request {
-	u := *c.url
-	req := &http.Request{
-		Method: http.MethodGet, URL: &u, Host: r.Host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{
-			"Accept":             {"application/json"},
-			"Accept-Encoding":    {"identity"},
-			"X-Requested-With":   {"XMLHttpRequest"}, // many auth servers then respond 401 instead of a redirect
-			"X-Forwarded-Method": {r.Method},
-			"X-Forwarded-Uri":    {r.URI},
-			"User-Agent":         r.Header["User-Agent"], // nil: net/http sends none
-		},
-	}
-	if u.Scheme == "https" || r.Host == "" {
-		req.Host = u.Host
-	}
-	for _, name := range c.credentials {
-		if values := r.Header[name]; len(values) > 0 {
-			req.Header[name] = values
-		}
-	}
-	if cookies := r.Header["Cookie"]; len(cookies) > 1 {
-		// HTTP/2 may split the header (RFC 9113, section 8.2.3).
-		req.Header["Cookie"] = []string{strings.Join(cookies, "; ")}
-	}
-	setForwarded(req.Header, r)
-	req.Close = subrequest.AuthenticatesConnection(r.Header["Authorization"])
-	return req
 }
 
 // setForwarded sets X-Forwarded-For, -Proto and -Host as Caddy's reverse_proxy does: the

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 )
 
 // server is an auth server that records the last request.
@@ -36,8 +37,11 @@ func serve(t *testing.T, respond http.HandlerFunc) *server {
 	return s
 }
 
-func mustNew(t *testing.T, cfg Config) *Client {
+func mustNew(t *testing.T, cfg subrequest.Config) *Client {
 	t.Helper()
+	if cfg.Timeout == 0 {
+		cfg.Timeout = subrequest.DefaultTimeout
+	}
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +108,7 @@ func TestRequest(t *testing.T) {
 			if test.change != nil {
 				test.change(&test.request)
 			}
-			c := mustNew(t, Config{URL: s.URL + "/auth?rd=1", ForwardHeaders: test.forward})
+			c := mustNew(t, subrequest.Config{URL: s.URL + "/auth?rd=1", ForwardHeaders: test.forward})
 			if _, err := c.Check(t.Context(), test.request); err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +137,7 @@ func TestHTTPS(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	c := mustNew(t, Config{URL: s.URL, Transport: s.Client().Transport.(*http.Transport)})
+	c := mustNew(t, subrequest.Config{URL: s.URL, Transport: s.Client().Transport.(*http.Transport)})
 	if _, err := c.Check(t.Context(), signedIn()); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +145,7 @@ func TestHTTPS(t *testing.T) {
 		t.Errorf("host %s, %s", host, proto)
 	}
 	failed := make(chan error, 1)
-	c = mustNew(t, Config{URL: s.URL, OnError: func(err error) { failed <- err }})
+	c = mustNew(t, subrequest.Config{URL: s.URL, OnError: func(err error) { failed <- err }})
 	if _, err := c.Check(t.Context(), signedIn()); !errors.Is(err, identity.ErrAuthServerUnavailable) {
 		t.Errorf("with an unknown authority: %v", err)
 	}
@@ -178,7 +182,7 @@ func TestResponse(t *testing.T) {
 				w.WriteHeader(test.status)
 			})
 			var logged []string
-			c := mustNew(t, Config{URL: s.URL, OnError: func(err error) { logged = append(logged, err.Error()) }})
+			c := mustNew(t, subrequest.Config{URL: s.URL, OnError: func(err error) { logged = append(logged, err.Error()) }})
 			header, err := c.Check(t.Context(), signedIn())
 			if test.want == nil {
 				if err != nil || header.Get("Remote-Email") != "a@x.example" || header.Get("Set-Cookie") != "session=2" {
@@ -201,7 +205,7 @@ func TestResponse(t *testing.T) {
 // servers create a session for each.
 func TestNoCredentials(t *testing.T) {
 	s := serve(t, ok)
-	c := mustNew(t, Config{URL: s.URL, ForwardHeaders: []string{"X-Api-Key"}})
+	c := mustNew(t, subrequest.Config{URL: s.URL, ForwardHeaders: []string{"X-Api-Key"}})
 	for _, header := range []http.Header{
 		{}, {"Cookie": {""}}, {"User-Agent": {"x"}}, {"Remote-Email": {"a@x.example"}}, {"Cookie": {"a=\x01"}}, {"Authorization": {}},
 	} {
@@ -245,7 +249,7 @@ func TestUnavailable(t *testing.T) {
 	for name, url := range map[string]string{"hangs": hangs.URL, "closes": closes.URL, "80 KiB of headers": large.URL, "closed port": "http://127.0.0.1:1"} {
 		t.Run(name, func(t *testing.T) {
 			var logged error
-			c := mustNew(t, Config{URL: url + "/path?secret=s3cret", Timeout: 100 * time.Millisecond, OnError: func(err error) { logged = err }})
+			c := mustNew(t, subrequest.Config{URL: url + "/path?secret=s3cret", Timeout: 100 * time.Millisecond, OnError: func(err error) { logged = err }})
 			if _, err := c.Check(t.Context(), signedIn()); !errors.Is(err, identity.ErrAuthServerUnavailable) {
 				t.Error(err)
 			}
@@ -255,7 +259,7 @@ func TestUnavailable(t *testing.T) {
 		})
 	}
 	t.Run("the client cancels", func(t *testing.T) {
-		c := mustNew(t, Config{URL: hangs.URL, OnError: func(err error) { t.Errorf("logged %v", err) }})
+		c := mustNew(t, subrequest.Config{URL: hangs.URL, OnError: func(err error) { t.Errorf("logged %v", err) }})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		time.AfterFunc(50*time.Millisecond, cancel)
 		if _, err := c.Check(ctx, signedIn()); err == nil {
@@ -271,7 +275,7 @@ func TestLargeBody(t *testing.T) {
 		w.Header().Set("Remote-Email", "a@x.example")
 		_, _ = io.WriteString(w, strings.Repeat("x", 1<<20))
 	})
-	header, err := mustNew(t, Config{URL: s.URL}).Check(t.Context(), signedIn())
+	header, err := mustNew(t, subrequest.Config{URL: s.URL}).Check(t.Context(), signedIn())
 	if err != nil || header.Get("Remote-Email") == "" {
 		t.Errorf("%v, %v", header, err)
 	}
@@ -281,7 +285,7 @@ func TestLargeBody(t *testing.T) {
 func TestMaxWaiting(t *testing.T) {
 	hold := make(chan struct{})
 	s := serve(t, func(http.ResponseWriter, *http.Request) { <-hold })
-	c := mustNew(t, Config{URL: s.URL, MaxWaiting: 2})
+	c := mustNew(t, subrequest.Config{URL: s.URL, MaxWaiting: 2})
 	done := make(chan error)
 	for range 2 {
 		go func() { _, err := c.Check(t.Context(), signedIn()); done <- err }()
@@ -304,7 +308,7 @@ func TestMaxWaiting(t *testing.T) {
 func TestDefaultPath(t *testing.T) {
 	s := serve(t, ok)
 	for _, test := range [][3]string{{"", "/oauth2/auth", "/oauth2/auth"}, {"/", "/oauth2/auth", "/oauth2/auth"}, {"/", "", "/"}, {"/x", "/oauth2/auth", "/x"}, {"", "", "/"}, {"?a=b", "/v", "/v?a=b"}} {
-		if _, err := mustNew(t, Config{URL: s.URL + test[0], DefaultPath: test[1]}).Check(t.Context(), signedIn()); err != nil {
+		if _, err := mustNew(t, subrequest.Config{URL: s.URL + test[0], DefaultPath: test[1]}).Check(t.Context(), signedIn()); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.last.Load().RequestURI; got != test[2] {
@@ -315,15 +319,15 @@ func TestDefaultPath(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for _, test := range []struct {
-		cfg  Config
+		cfg  subrequest.Config
 		want []string
 	}{
-		{Config{URL: "authelia:9091"}, []string{"auth_server: ", "http://authelia:9091"}},
-		{Config{URL: "http://u:s3cret@authelia"}, []string{"auth_server: "}},
-		{Config{URL: "http://authelia#x"}, []string{"auth_server: "}},
-		{Config{URL: "http://authelia:99999"}, []string{"auth_server: "}},
-		{Config{URL: "http://a", ForwardHeaders: []string{"X-Forwarded-Uri", "host", "a b", "Connection"}}, []string{"X-Forwarded-Uri", "Host", `"a b"`, "Connection"}},
-		{Config{URL: "http://a", Timeout: -1}, []string{"timeout: "}},
+		{subrequest.Config{URL: "authelia:9091"}, []string{"auth_server: ", "http://authelia:9091"}},
+		{subrequest.Config{URL: "http://u:s3cret@authelia"}, []string{"auth_server: "}},
+		{subrequest.Config{URL: "http://authelia#x"}, []string{"auth_server: "}},
+		{subrequest.Config{URL: "http://authelia:99999"}, []string{"auth_server: "}},
+		{subrequest.Config{URL: "http://a", ForwardHeaders: []string{"X-Forwarded-Uri", "host", "a b", "Connection"}}, []string{"X-Forwarded-Uri", "Host", `"a b"`, "Connection"}},
+		{subrequest.Config{URL: "http://a", Timeout: -1}, []string{"timeout: "}},
 	} {
 		_, err := New(test.cfg)
 		if err == nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -21,7 +22,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("a\r\nb", "a\r\nX-Admin: 1", "/ HTTP/1.1\r\nX-Admin: 1", "@", "x\r\ny", true)
 	f.Add("", "", "\x00", "[fe80::1%eth0]:1", "", false)
 	f.Fuzz(func(t *testing.T, host, cookie, uri, remote, forwardedFor string, trusted bool) {
-		client, err := New(Config{URL: "http://auth.invalid/check", Transport: testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
+		client, err := New(subrequest.Config{URL: "http://auth.invalid/check", Timeout: subrequest.DefaultTimeout, Transport: testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
 			for _, values := range req.Header {
 				// http.Transport refuses to send them.
 				if strings.ContainsFunc(strings.Join(values, ""), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
@@ -77,7 +78,7 @@ func FuzzResponse(f *testing.F) {
 			sent     *http.Response
 			reported error
 		)
-		client, err := New(Config{URL: "http://auth.invalid/check", OnError: func(err error) { reported = err }, Transport: testutil.RoundTripper(func(req *http.Request) (_ *http.Response, err error) {
+		client, err := New(subrequest.Config{URL: "http://auth.invalid/check", Timeout: subrequest.DefaultTimeout, OnError: func(err error) { reported = err }, Transport: testutil.RoundTripper(func(req *http.Request) (_ *http.Response, err error) {
 			sent, err = http.ReadResponse(bufio.NewReader(bytes.NewReader(raw)), req)
 			return sent, err
 		})})

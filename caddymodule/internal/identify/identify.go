@@ -110,7 +110,7 @@ func newAuthServer(a *config.AuthServer, preset string, opts Options, p *option.
 	row, _ := presets.Find(preset)
 	transport, err := transportFor(p.Text("ca", a.CA))
 	p.Add("ca", err)
-	client, err := authserver.New(authserver.Config{
+	client, err := authserver.New(subrequest.Config{
 		URL:            p.Text("auth_server", a.URL),
 		DefaultPath:    row.AuthPath,
 		ForwardHeaders: p.Texts("forward_headers", a.ForwardHeaders),

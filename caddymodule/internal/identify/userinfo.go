@@ -6,6 +6,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/option"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userinfo"
 )
 
@@ -36,7 +37,7 @@ func userinfoIdentifier(u *config.Userinfo, opts Options, p *option.Errors) *ide
 	c.Cache = userinfoCache(u, p)
 	transport, err := transportFor(p.Text("ca", u.CA))
 	p.Add("ca", err)
-	client, err := userinfo.New(userinfo.Config{
+	client, err := userinfo.New(subrequest.Config{
 		URL:            p.Text("userinfo", u.URL),
 		ForwardHeaders: forward,
 		Timeout:        opts.callTimeout(time.Duration(u.Timeout)),

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // hopByHop are headers that belong to one connection or to the framing of a body. If
@@ -24,9 +26,9 @@ var conditional = []string{
 	"Accept-Encoding", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Range",
 }
 
-// ForwardHeaders returns the canonical form of the option forward_headers, without
+// forwardHeaders returns the canonical form of the option forward_headers, without
 // duplicates. The error joins all problems.
-func ForwardHeaders(names []string) ([]string, error) {
+func forwardHeaders(names []string) ([]string, error) {
 	var (
 		forward []string
 		errs    []error
@@ -34,7 +36,7 @@ func ForwardHeaders(names []string) ([]string, error) {
 	for _, name := range names {
 		key := http.CanonicalHeaderKey(name)
 		switch {
-		case !validName(name):
+		case !httpguts.ValidHeaderFieldName(name):
 			errs = append(errs, fmt.Errorf("forward_headers: %q is not a header name", name))
 		case slices.Contains(hopByHop, key):
 			errs = append(errs, fmt.Errorf("forward_headers: %s cannot be forwarded: it describes the connection or the body of the client's request", key))
@@ -47,22 +49,15 @@ func ForwardHeaders(names []string) ([]string, error) {
 	return forward, errors.Join(errs...)
 }
 
-// validName reports whether name is a token (RFC 9110, section 5.6.2).
-func validName(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	})
-}
-
-// HasCredentials reports whether header has a non-empty value of one of the named
-// headers, and all their values can be sent. A request with an invalid value is treated
+// HasCredentials reports whether header has a non-empty value of one of the headers to
+// forward, and all their values can be sent. A request with an invalid value is treated
 // as having none: most servers have already rejected it, and the called server is not
 // the cause.
-func HasCredentials(header http.Header, names []string) bool {
+func (c *Client) HasCredentials(header http.Header) bool {
 	found := false
-	for _, name := range names {
+	for _, name := range c.forward {
 		for _, value := range header[name] {
-			if !isValidValue(value) {
+			if !httpguts.ValidHeaderFieldValue(value) {
 				return false
 			}
 			found = found || value != ""
@@ -71,32 +66,25 @@ func HasCredentials(header http.Header, names []string) bool {
 	return found
 }
 
-// isValidValue reports whether value can be sent as the value of a header.
-func isValidValue(value string) bool {
-	return !strings.ContainsFunc(value, func(r rune) bool { return r != '\t' && r < ' ' || r == 0x7f })
-}
-
-// IsValidHost reports whether host can be sent unchanged. The transport would replace
-// or remove some invalid hosts.
+// IsValidHost reports whether host can be sent unchanged. The transport would remove the
+// zone of an IPv6 address.
 func IsValidHost(host string) bool {
-	return !strings.ContainsFunc(host, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"#%/<>?@\\^`{|}", r)
-	})
+	return httpguts.ValidHostHeader(host) && !strings.Contains(host, "%")
 }
 
-// AuthenticatesConnection reports whether the credentials are of a scheme that
+// authenticatesConnection reports whether the credentials are of a scheme that
 // authenticates the connection with all later requests on it (RFC 4559, section 6).
 // Such a connection must not be reused for other users.
-func AuthenticatesConnection(credentials []string) bool {
+func authenticatesConnection(credentials []string) bool {
 	return slices.ContainsFunc(credentials, func(c string) bool {
 		scheme, _, _ := strings.Cut(c, " ")
 		return strings.EqualFold(scheme, "Negotiate") || strings.EqualFold(scheme, "NTLM")
 	})
 }
 
-// ParseURL parses the URL of a server: http or https, with a host. The errors do not
+// parseURL parses the URL of a server: http or https, with a host. The errors do not
 // contain the URL, because it may contain a secret.
-func ParseURL(s string) (*url.URL, error) {
+func parseURL(s string) (*url.URL, error) {
 	scheme, _, found := strings.Cut(s, "://")
 	if !found || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
 		return nil, errors.New("must begin with http:// or https://")

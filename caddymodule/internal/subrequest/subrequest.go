@@ -1,14 +1,18 @@
 // Package subrequest sends the calls that identify the user of a request: to the
 // authentication server (the option auth_server) and to the application (the option
-// userinfo). Such a call has the credentials of the client's request.
+// userinfo), with the credentials of the client's request, and to key servers.
 package subrequest
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -27,41 +31,87 @@ var ErrTimeout = errors.New("timed out waiting for the response")
 
 // Client calls one server. It is safe for concurrent use. Create it with New.
 type Client struct {
-	peer    string
-	span    string
+	peer    Peer
+	url     *url.URL
+	forward []string // canonical names
 	timeout time.Duration
+	onError func(error)
 
 	maxWaiting int64 // 0: no limit
-	waiting    *atomic.Int64
+	waiting    atomic.Int64
 
 	// transport is used without an http.Client, so that redirects are not followed and
 	// cookies are not stored.
 	transport http.RoundTripper
 }
 
-// Config configures a Client. Do not change it after New.
-type Config struct {
-	// Peer names the server in errors, for example "the auth server".
-	Peer string
-	// Span is the name of the span of a call.
-	Span string
-	// Timeout is the timeout of the whole call. Must be positive.
-	Timeout time.Duration
-	// MaxWaiting limits the number of concurrent calls. 0: no limit.
-	MaxWaiting int
-	// Transport sends the calls. nil: a transport that all Clients share, so that
-	// connections outlive a config reload.
-	Transport http.RoundTripper
+// Peer describes the called server.
+type Peer struct {
+	// Name names the server in errors, for example "the auth server".
+	Name string
+	// Option is the name of the option with the URL, and of the span of a call.
+	Option string
+	// Example is a URL, for an error message.
+	Example string
 }
 
-// New returns a Client.
-func New(c Config) *Client {
-	client := &Client{peer: c.Peer, span: c.Span, timeout: c.Timeout, maxWaiting: int64(c.MaxWaiting), waiting: new(atomic.Int64), transport: shared}
-	if c.Transport != nil {
-		client.transport = c.Transport
-	}
-	return client
+// Config configures a Client.
+type Config struct {
+	// URL is the URL to call, with its query: http or https. Any host is allowed,
+	// because it is the operator's own server.
+	URL string
+	// DefaultPath, if not empty, is the path of a URL that has none, or only a slash.
+	DefaultPath string
+	// ForwardHeaders are the names of the request headers to forward.
+	ForwardHeaders []string
+	// Timeout is the timeout of the whole call. Must be positive.
+	Timeout time.Duration
+	// MaxWaiting limits the number of concurrent calls. Get returns ErrBusy for more. 0:
+	// no limit.
+	MaxWaiting int
+	// Transport sends the calls. nil: a transport that all Clients share, so that
+	// connections outlive a config reload, and that trusts the certificate authorities of
+	// the system.
+	Transport http.RoundTripper
+	// OnError is called with the error of a failed call, for the log. The error
+	// contains nothing of the request, only the status of the response, and only host
+	// and port of the URL. nil: errors are ignored.
+	OnError func(error)
 }
+
+// New returns a Client of peer. The error joins all problems, each with the name of the
+// option.
+func New(peer Peer, cfg Config) (*Client, error) {
+	c := &Client{peer: peer, timeout: cfg.Timeout, onError: cfg.OnError, maxWaiting: int64(cfg.MaxWaiting), transport: cfg.Transport}
+	if c.transport == nil {
+		c.transport = shared
+	}
+	if c.onError == nil {
+		c.onError = func(error) {}
+	}
+	var errs []error
+	u, err := parseURL(cfg.URL)
+	switch {
+	case err != nil:
+		errs = append(errs, fmt.Errorf("%s: %w; write a URL such as %s", peer.Option, err, peer.Example))
+	case cfg.DefaultPath != "" && (u.Path == "" || u.Path == "/"):
+		u.Path = cfg.DefaultPath
+	}
+	c.url = u
+	c.forward, err = forwardHeaders(cfg.ForwardHeaders)
+	errs = append(errs, err)
+	if cfg.Timeout <= 0 {
+		errs = append(errs, errors.New("timeout: must be positive"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Forwards returns the canonical names of the request headers that Get forwards. The
+// caller must not change the slice.
+func (c *Client) Forwards() []string { return c.forward }
 
 // errStatus is the error of a response whose status is not a status of HTTP (RFC 9110,
 // section 15), such as 000, which net/http returns as any other.
@@ -74,25 +124,52 @@ type Response struct {
 	Body   []byte
 }
 
-// ErrBusy means that MaxWaiting calls are running.
+// ErrBusy means that Config.MaxWaiting calls are running.
 var ErrBusy = errors.New("too many concurrent calls")
 
-// Do sends a request without a body. Redirects are not followed. If the response has a
-// status, Do returns it even if there is an error, with the part of the body that could
-// be read. maxBody is the maximum number of bytes of the body that are read.
+// Get sends a GET with the headers to forward of request, those in own, and nothing else
+// of the client's request. If host is empty, it is that of the URL. Redirects are not
+// followed. If the response has a status, Get returns it even if there is an error, with
+// the part of the body that could be read. maxBody is the maximum number of bytes of the
+// body that are read.
 //
-// Do does not retry. The transport does, on a connection that the server closed while
+// Get does not retry. The transport does, on a connection that the server closed while
 // it was idle. The error is safe to log: it contains nothing of the request, and only
 // host and port of the URL. It is ErrBusy if the request was not sent because of
 // MaxWaiting.
-func (c *Client) Do(ctx context.Context, req *http.Request, maxBody int64) (Response, error) {
+func (c *Client) Get(ctx context.Context, host string, request, own http.Header, maxBody int64) (Response, error) {
+	u := *c.url
+	req := &http.Request{
+		Method: http.MethodGet, URL: &u, Host: cmp.Or(host, u.Host),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {"caddy-huma"}},
+		Close:  authenticatesConnection(request["Authorization"]),
+	}
+	for _, name := range c.forward {
+		if values := request[name]; len(values) > 0 {
+			req.Header[name] = values
+		}
+	}
+	maps.Copy(req.Header, own)
+	return c.do(ctx, req, maxBody)
+}
+
+// Report passes the error of a call to Config.OnError, unless the client canceled the
+// request: then the error is not about the server.
+func (c *Client) Report(ctx context.Context, err error) {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		c.onError(err)
+	}
+}
+
+func (c *Client) do(ctx context.Context, req *http.Request, maxBody int64) (Response, error) {
 	defer c.waiting.Add(-1)
 	if n := c.waiting.Add(1); c.maxWaiting > 0 && n > c.maxWaiting {
 		return Response{}, ErrBusy
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	ctx, span := tracing.StartCall(ctx, c.span)
+	ctx, span := tracing.StartCall(ctx, c.peer.Option)
 	defer span.End()
 	resp, err := c.transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
@@ -120,7 +197,7 @@ func (c *Client) plain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ErrTimeout
 	}
-	return neterror.Plain(c.peer, true, err)
+	return neterror.Plain(c.peer.Name, true, err)
 }
 
 // CloseIdleConnections closes the idle connections of the shared transport. Tests that

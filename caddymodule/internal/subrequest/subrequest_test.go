@@ -58,7 +58,7 @@ func TestURL(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			u, err := ParseURL(tt.url)
+			u, err := parseURL(tt.url)
 			if tt.want == "" {
 				if err != nil || u == nil {
 					t.Fatal(err)
@@ -73,19 +73,25 @@ func TestURL(t *testing.T) {
 	}
 }
 
-// TestErrorsContainNoSecrets uses a transport whose errors contain everything it was
-// given.
-func TestErrorsContainNoSecrets(t *testing.T) {
-	c := New(Config{Peer: "the application", Timeout: time.Minute, Transport: testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
-		var all strings.Builder
-		_ = req.Write(&all)
-		return nil, &url.Error{Op: "Get", URL: all.String(), Err: errors.New(all.String())}
-	})})
-	req, err := http.NewRequest(http.MethodGet, "http://"+canaryUser+":"+canaryPass+"@app.invalid/me?"+canaryQuery, nil)
+// newClient returns a Client of url.
+func newClient(t *testing.T, url string, transport http.RoundTripper) *Client {
+	t.Helper()
+	c, err := New(Peer{Name: "the application", Option: "userinfo"}, Config{URL: url, ForwardHeaders: []string{"Cookie"}, Timeout: time.Minute, Transport: transport})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Do(t.Context(), req, 1); err == nil {
+	return c
+}
+
+// TestErrorsContainNoSecrets uses a transport whose errors contain everything it was
+// given.
+func TestErrorsContainNoSecrets(t *testing.T) {
+	c := newClient(t, "http://app.invalid/me?"+canaryQuery, testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
+		var all strings.Builder
+		_ = req.Write(&all)
+		return nil, &url.Error{Op: "Get", URL: all.String(), Err: errors.New(all.String())}
+	}))
+	if _, err := c.Get(t.Context(), "", http.Header{"Cookie": {canaryUser}}, http.Header{"X-Own": {canaryPass}}, 1); err == nil {
 		t.Error("no error")
 	} else {
 		testutil.NoSecrets(t, err, "canary")
@@ -98,13 +104,8 @@ func TestE5_ResponseHeader(t *testing.T) {
 	transport := NewTransport()
 	transport.TLSClientConfig = &tls.Config{RootCAs: ca.Pool, MinVersion: tls.VersionTLS12}
 	defer transport.CloseIdleConnections()
-	c := New(Config{Peer: "the application", Timeout: time.Minute, Transport: transport})
 	testutil.WantHeaderLimit(t, ca, func(url string) error {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		_, err = c.Do(t.Context(), req, 1)
+		_, err := newClient(t, url, transport).Get(t.Context(), "", nil, nil, 1)
 		return err
 	})
 }
@@ -112,10 +113,6 @@ func TestE5_ResponseHeader(t *testing.T) {
 // TestProxy checks that calls are sent through the proxy in HTTPS_PROXY.
 func TestProxy(t *testing.T) {
 	testutil.WantProxied(t, func() {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://service.invalid", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = New(Config{Peer: "the application", Timeout: time.Minute}).Do(t.Context(), req, 1)
+		_, _ = newClient(t, "https://service.invalid", nil).Get(t.Context(), "", nil, nil, 1)
 	})
 }

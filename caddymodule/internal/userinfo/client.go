@@ -7,42 +7,66 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
-	"slices"
+	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 )
 
-const (
-	// maxResponse is the maximum length of a response body in bytes.
-	maxResponse = 256 << 10
-
-	contentType = "application/json"
-	userAgent   = "caddy-huma"
-)
+// maxResponse is the maximum length of a response body in bytes.
+const maxResponse = 256 << 10
 
 // Client calls one application. It is safe for concurrent use. Create it with New.
 type Client struct {
-	url     *url.URL
-	forward []string // canonical names, without Host
-	host    bool     // whether the host of the request is forwarded
-	client  *subrequest.Client
-	onError func(error)
+	client *subrequest.Client
+	host   bool // whether the host of the request is forwarded
 }
 
-// Forwards returns the canonical names of the request headers that Fetch forwards. The
-// caller must not change the slice.
-func (c *Client) Forwards() []string { return c.forward }
+// errNoCredentials is an error of New.
+var errNoCredentials = errors.New("forward_headers: must contain a header with credentials, such as Authorization or Cookie")
+
+// New returns a Client. cfg.ForwardHeaders are Authorization and Cookie if it is nil; the
+// name Host forwards the host of the request. The error joins all problems, each with the
+// name of the option.
+func New(cfg subrequest.Config) (*Client, error) {
+	var names []string
+	host := false
+	for _, name := range cfg.ForwardHeaders {
+		if strings.EqualFold(name, "Host") {
+			host = true
+			continue
+		}
+		names = append(names, name)
+	}
+	if cfg.ForwardHeaders == nil {
+		names = []string{"Authorization", "Cookie"}
+	}
+	cfg.ForwardHeaders = names
+	client, err := subrequest.New(subrequest.Peer{Name: "the application", Option: "userinfo", Example: "http://127.0.0.1:3000/me"}, cfg)
+	if len(names) == 0 {
+		err = errors.Join(err, errNoCredentials)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Client{client, host}, nil
+}
+
+// Forwards returns the canonical names of the request headers that Fetch forwards, without
+// Host. The caller must not change the slice.
+func (c *Client) Forwards() []string { return c.client.Forwards() }
 
 // Fetch implements identity.UserinfoClient. Without credentials in header, it returns
 // identity.ErrNoCredentials and does not call the application.
 func (c *Client) Fetch(ctx context.Context, host string, header http.Header) (claims.Document, error) {
-	if c.host && !subrequest.IsValidHost(host) || !subrequest.HasCredentials(header, c.forward) {
+	if !c.host {
+		host = ""
+	}
+	if !subrequest.IsValidHost(host) || !c.client.HasCredentials(header) {
 		return claims.Document{}, identity.ErrNoCredentials
 	}
-	resp, err := c.client.Do(ctx, c.request(host, header), maxResponse+1)
+	resp, err := c.client.Get(ctx, host, header, nil, maxResponse+1)
 	switch {
 	case errors.Is(err, subrequest.ErrBusy):
 		return claims.Document{}, identity.ErrUserinfoBusy
@@ -56,42 +80,10 @@ func (c *Client) Fetch(ctx context.Context, host string, header http.Header) (cl
 		d, err = parse(resp)
 	}
 	if err != nil {
-		// If the client canceled the request, the error is not about the application.
-		if !errors.Is(ctx.Err(), context.Canceled) {
-			c.onError(err)
-		}
+		c.client.Report(ctx, err)
 		return claims.Document{}, identity.ErrUserinfoUnavailable
 	}
 	return d, nil
-}
-
-// request builds the request to the application: with the headers to forward, and
-// nothing else of the client's request.
-func (c *Client) request(host string, header http.Header) *http.Request {
-	u := *c.url
-	req := &http.Request{
-		Method:     http.MethodGet,
-		URL:        &u,
-		Host:       u.Host,
-		Proto:      "HTTP/1.1",
-		ProtoMajor: 1,
-		ProtoMinor: 1,
-		Header: http.Header{
-			"Accept":          {contentType},
-			"Accept-Encoding": {"identity"},
-			"User-Agent":      {userAgent},
-		},
-	}
-	for _, name := range c.forward {
-		if values := header[name]; len(values) > 0 {
-			req.Header[name] = slices.Clone(values)
-		}
-	}
-	if c.host && host != "" {
-		req.Host = host
-	}
-	req.Close = subrequest.AuthenticatesConnection(header["Authorization"])
-	return req
 }
 
 // Interface guard

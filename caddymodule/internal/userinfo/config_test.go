@@ -1,9 +1,10 @@
 package userinfo
 
 import (
-	"errors"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 )
 
 func TestForwardHeaders(t *testing.T) {
@@ -46,14 +47,14 @@ func TestForwardHeaders(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c, err := New(Config{URL: "http://h/me", ForwardHeaders: tt.names})
+			c, err := New(subrequest.Config{URL: "http://h/me", Timeout: subrequest.DefaultTimeout, ForwardHeaders: tt.names})
 			if err != nil {
 				if err.Error() != tt.want {
 					t.Fatalf("got %q, want %q", err, tt.want)
 				}
 				return
 			}
-			if got := strings.Join(c.forward, " "); got != tt.want {
+			if got := strings.Join(c.Forwards(), " "); got != tt.want {
 				t.Fatalf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -62,8 +63,8 @@ func TestForwardHeaders(t *testing.T) {
 
 // TestAllErrorsAtOnce checks that New reports all problems in one error.
 func TestAllErrorsAtOnce(t *testing.T) {
-	_, err := New(Config{URL: "h/me", ForwardHeaders: []string{"Upgrade"}, Timeout: -1})
-	if !strings.Contains(err.Error(), "userinfo: must begin with http") || !errors.Is(err, errInvalidTimeout) || !strings.Contains(err.Error(), "Upgrade") {
+	_, err := New(subrequest.Config{URL: "h/me", ForwardHeaders: []string{"Upgrade"}, Timeout: -1})
+	if !strings.Contains(err.Error(), "userinfo: must begin with http") || !strings.Contains(err.Error(), "timeout: must be positive") || !strings.Contains(err.Error(), "Upgrade") {
 		t.Error(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -49,7 +50,7 @@ func TestMaxWaiting(t *testing.T) {
 		<-open
 		_, _ = w.Write([]byte(`{}`))
 	})
-	c, r := newClient(t, url, func(cfg *Config) { cfg.MaxWaiting = 2; cfg.Timeout = 0 })
+	c, r := newClient(t, url, func(cfg *subrequest.Config) { cfg.MaxWaiting = 2 })
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {

@@ -237,7 +237,7 @@ func TestCertificate(t *testing.T) {
 	c, r := newClient(t, s.URL)
 	wantError(t, c, r, "the application's certificate is not trusted: unknown authority")
 
-	c, r = newClient(t, s.URL, func(cfg *Config) { cfg.Transport = s.Client().Transport })
+	c, r = newClient(t, s.URL, func(cfg *subrequest.Config) { cfg.Transport = s.Client().Transport })
 	if _, err := c.Fetch(t.Context(), "", withCredentials()); err != nil {
 		t.Error(err, r.All())
 	}

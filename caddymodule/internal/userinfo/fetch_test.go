@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -214,7 +215,7 @@ func TestUnauthenticated(t *testing.T) {
 
 // TestOnError checks that OnError may be nil.
 func TestOnError(t *testing.T) {
-	c, _ := newClient(t, testutil.ServeResponse(t, 500, ""), func(cfg *Config) { cfg.OnError = nil })
+	c, _ := newClient(t, testutil.ServeResponse(t, 500, ""), func(cfg *subrequest.Config) { cfg.OnError = nil })
 	wantRejection(t, c, t.Context(), withCredentials(), identity.ErrUserinfoUnavailable)
 }
 

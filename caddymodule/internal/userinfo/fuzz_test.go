@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -24,7 +25,7 @@ func FuzzResponse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, encoding string, body []byte) {
 		var reported error
-		client, err := New(Config{URL: "http://app.invalid/me", OnError: func(err error) { reported = err }, Transport: testutil.RoundTripper(func(*http.Request) (*http.Response, error) {
+		client, err := New(subrequest.Config{URL: "http://app.invalid/me", Timeout: subrequest.DefaultTimeout, OnError: func(err error) { reported = err }, Transport: testutil.RoundTripper(func(*http.Request) (*http.Response, error) {
 			return &http.Response{
 				StatusCode: status,
 				Header:     http.Header{"Content-Encoding": {encoding}},
@@ -81,7 +82,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("a\r\nb", "a\r\nX-Admin: 1", "")
 	f.Add("", "", "\x00")
 	f.Fuzz(func(t *testing.T, host, cookie, other string) {
-		client, err := New(Config{URL: "http://app.invalid/me", ForwardHeaders: []string{"Cookie", "Host"}, Transport: testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
+		client, err := New(subrequest.Config{URL: "http://app.invalid/me", Timeout: subrequest.DefaultTimeout, ForwardHeaders: []string{"Cookie", "Host"}, Transport: testutil.RoundTripper(func(req *http.Request) (*http.Response, error) {
 			var sent bytes.Buffer
 			if err := req.Write(&sent); err != nil {
 				t.Fatalf("not sendable: %v", err)

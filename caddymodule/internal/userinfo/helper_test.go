@@ -47,10 +47,10 @@ func withCredentials() http.Header {
 
 // newClient returns a Client of the application at url, with a recorder of its errors.
 // change may modify the config.
-func newClient(t testing.TB, url string, change ...func(*Config)) (*Client, *testutil.Recorder[error]) {
+func newClient(t testing.TB, url string, change ...func(*subrequest.Config)) (*Client, *testutil.Recorder[error]) {
 	t.Helper()
 	r := new(testutil.Recorder[error])
-	cfg := Config{URL: url + "?key=" + canaryQuery, OnError: r.Add, Timeout: 2 * time.Second}
+	cfg := subrequest.Config{URL: url + "?key=" + canaryQuery, OnError: r.Add, Timeout: 2 * time.Second}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -61,14 +61,16 @@ func newClient(t testing.TB, url string, change ...func(*Config)) (*Client, *tes
 	return c, r
 }
 
-func forward(names ...string) func(*Config) {
-	return func(cfg *Config) { cfg.ForwardHeaders = names }
+func forward(names ...string) func(*subrequest.Config) {
+	return func(cfg *subrequest.Config) { cfg.ForwardHeaders = names }
 }
 
-func timeout(d time.Duration) func(*Config) { return func(cfg *Config) { cfg.Timeout = d } }
+func timeout(d time.Duration) func(*subrequest.Config) {
+	return func(cfg *subrequest.Config) { cfg.Timeout = d }
+}
 
 // rawOf calls an application and returns the bytes that it received.
-func rawOf(t *testing.T, host string, header http.Header, change ...func(*Config)) string {
+func rawOf(t *testing.T, host string, header http.Header, change ...func(*subrequest.Config)) string {
 	t.Helper()
 	seen := make(chan string, 1)
 	url := testutil.ServeRaw(t, func(conn net.Conn, request string) {
