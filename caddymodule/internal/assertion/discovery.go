@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
@@ -25,13 +24,13 @@ func discoveryURL(issuer string) string {
 	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 }
 
-// discover returns the URL of the public keys of an issuer. Redirects are not followed.
-func discover(ctx context.Context, t *http.Transport, issuer string) (jwksURI string, err error) {
-	b, err := download(ctx, t, discoveryURL(issuer))
+// discover returns the URL of the public keys of the issuer. Redirects are not followed.
+func (k *Keys) discover(ctx context.Context) (jwksURI string, err error) {
+	b, err := k.download(ctx, discoveryURL(k.source.Issuer))
 	if err != nil {
 		return "", err
 	}
-	return parseDiscovery(b, issuer)
+	return parseDiscovery(b, k.source.Issuer)
 }
 
 // parseDiscovery returns the jwks_uri of a discovery document. The issuer in it must be

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 )
 
 func TestCheckURL(t *testing.T) {
@@ -234,7 +235,7 @@ func TestDiscoveryTimeout(t *testing.T) {
 	p.publishes(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := p.discovering(t, nil).keys.fetchSet(ctx); !errors.Is(err, errTimedOut) {
+	if _, err := p.discovering(t, nil).keys.fetchSet(ctx); !errors.Is(err, subrequest.ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
 }

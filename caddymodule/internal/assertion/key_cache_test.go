@@ -10,6 +10,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 )
 
 // source is a fake key server for tests of when keys are fetched. They use the time of
@@ -28,7 +29,7 @@ func (s *source) fetch(ctx context.Context) (*keySet, error) {
 	select {
 	case <-time.After(s.takes):
 	case <-ctx.Done():
-		return nil, errTimedOut
+		return nil, subrequest.ErrTimeout
 	}
 	if s.panic {
 		panic("canary")
@@ -143,7 +144,7 @@ func TestFetchHangs(t *testing.T) {
 			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 		want(t, c, "", identity.ErrKeysUnavailable, fetchTimeout-time.Second)
-		if got := reported.All(); len(got) != 1 || got[0] != errTimedOut.Error() || len(s.fetches) != 1 {
+		if got := reported.All(); len(got) != 1 || got[0] != subrequest.ErrTimeout.Error() || len(s.fetches) != 1 {
 			t.Errorf("reported %q after %d fetches", got, len(s.fetches))
 		}
 	})

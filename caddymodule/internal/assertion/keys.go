@@ -34,10 +34,9 @@ type Source struct {
 	// Issuer, if not empty, is the issuer whose discovery document names the URL of the
 	// keys. URL must be empty and ByID false then.
 	Issuer string
-	// CA holds certificates of authorities in PEM form. The certificate of the key server,
-	// and of the server of the discovery document, must be signed by one of them. Empty:
-	// those of the system.
-	CA string
+	// Transport fetches the keys and the discovery document. nil: one that trusts the
+	// certificate authorities of the system.
+	Transport http.RoundTripper
 	// ByID says that each key is at <URL>/<kid> in PEM form, as AWS serves it.
 	// Otherwise the URL serves a JSON Web Key Set.
 	ByID bool
@@ -47,9 +46,8 @@ type Source struct {
 // use and can be shared by Verifiers. It needs no Close: a goroutine runs only during a
 // fetch.
 type Keys struct {
-	source    Source
-	transport *http.Transport
-	log       Log
+	source Source
+	log    Log
 
 	set *keyCache // nil if source.ByID
 
@@ -101,11 +99,7 @@ func NewKeys(source Source, log Log) (*Keys, error) {
 	if err := source.check(); err != nil {
 		return nil, err
 	}
-	t, err := transportFor(source.CA)
-	if err != nil {
-		return nil, err
-	}
-	k := &Keys{source: source, transport: t, log: log}
+	k := &Keys{source: source, log: log}
 	if source.ByID {
 		k.byID = make(map[string]*keyCacheByID)
 		k.limit = rate.NewLimiter(rate.Every(unknownEvery), unknownBurst)
@@ -130,12 +124,12 @@ func (k *Keys) fetchSet(ctx context.Context) (*keySet, error) {
 	from := k.source.URL
 	if k.source.Issuer != "" {
 		var err error
-		if from, err = discover(ctx, k.transport, k.source.Issuer); err != nil {
+		if from, err = k.discover(ctx); err != nil {
 			return nil, fmt.Errorf("fetch discovery document: %w", err)
 		}
 		k.log.discovered(from)
 	}
-	set, err := downloadSet(ctx, k.transport, from)
+	set, err := k.downloadSet(ctx, from)
 	if err != nil {
 		err = fmt.Errorf("fetch JWKS: %w", err)
 	}
@@ -161,8 +155,8 @@ func (k *Keys) Fetch(ctx context.Context) (usable int, err error) {
 }
 
 // downloadSet returns the key set at a URL. With errNoUsableKey it returns an empty set.
-func downloadSet(ctx context.Context, t *http.Transport, from string) (*keySet, error) {
-	b, err := download(ctx, t, from)
+func (k *Keys) downloadSet(ctx context.Context, from string) (*keySet, error) {
+	b, err := k.download(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +230,7 @@ func (k *Keys) fetchID(ctx context.Context, kid string) (*keySet, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	b, err := download(ctx, k.transport, u.JoinPath(kid).String())
+	b, err := k.download(ctx, u.JoinPath(kid).String())
 	var status statusError
 	switch {
 	case errors.As(err, &status) && (status == http.StatusForbidden || status == http.StatusNotFound):

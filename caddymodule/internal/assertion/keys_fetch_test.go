@@ -2,6 +2,8 @@ package assertion
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -20,7 +23,7 @@ import (
 func TestKeyRequest(t *testing.T) {
 	s := newKeyServer(t)
 	s.respond(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || !r.Close || r.URL.String() != "/jwks?tenant=a" || r.UserAgent() != "caddy-huma" || r.Header.Get("Accept-Encoding") != "identity" {
+		if r.Method != http.MethodGet || r.URL.String() != "/jwks?tenant=a" || r.UserAgent() != "caddy-huma" || r.Header.Get("Accept") != "*/*" || r.Header.Get("Accept-Encoding") != "identity" || len(r.Header) != 3 {
 			t.Errorf("requested with %s %s %v", r.Method, r.URL, r.Header)
 		}
 		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
@@ -38,7 +41,8 @@ func TestUntrustedCertificate(t *testing.T) {
 	}
 }
 
-// TestE4_CA checks a key server with a certificate of a private authority.
+// TestE4_CA checks a key server with a certificate of a private authority, which
+// Source.Transport trusts.
 func TestE4_CA(t *testing.T) {
 	s := testutil.NewServer(t, nil)
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -52,8 +56,7 @@ func TestE4_CA(t *testing.T) {
 		}
 	})
 	s.StartTLS()
-	ca := string(testutil.CertificatePEM(s.Certificate()))
-	another := string(testutil.CertificatePEM(testutil.SelfSigned(testutil.Loopback()).Leaf))
+	another := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}
 	for name, c := range map[string]struct {
 		source Source
 		config func(*Config)
@@ -64,20 +67,17 @@ func TestE4_CA(t *testing.T) {
 		"by id":     {Source{URL: s.URL + "/byid", ByID: true}, func(c *Config) { c.Signers = []string{balancer} }, awsToken(nil, nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.source.CA = another + ca
+			c.source.Transport = s.Client().Transport
 			accept(t, verifierOf(t, keysOf(t, c.source, nil), c.config), c.token)
-			for _, wrong := range []string{"", another} {
+			for _, wrong := range []http.RoundTripper{nil, another} {
 				var reported reports
-				c.source.CA = wrong
+				c.source.Transport = wrong
 				reject(t, verifierOf(t, keysOf(t, c.source, &reported), c.config), c.token, identity.ErrKeysUnavailable)
 				if got := reported.only(t); !strings.Contains(got, "certificate is not trusted: unknown authority") {
 					t.Errorf("reported %q", got)
 				}
 			}
 		})
-	}
-	if _, err := NewKeys(Source{URL: s.URL, CA: "x"}, Log{}); err != errCA {
-		t.Errorf("got %v", err)
 	}
 }
 
@@ -86,15 +86,12 @@ func TestCertificate(t *testing.T) {
 	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
 	s.EnableHTTP2 = true
 	s.StartTLS()
-	before := transport
-	defer func() { transport = before }()
-	transport = before.Clone()
-	transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
-	accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, nil)), es256(nil))
+	source := Source{URL: s.URL, Transport: s.Client().Transport}
+	accept(t, verifierOf(t, keysOf(t, source, nil)), es256(nil))
 
 	var reported reports
-	u := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
-	reject(t, verifierOf(t, keysOf(t, Source{URL: u}, &reported)), es256(nil), identity.ErrKeysUnavailable)
+	source.URL = strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	reject(t, verifierOf(t, keysOf(t, source, &reported)), es256(nil), identity.ErrKeysUnavailable)
 	if got := reported.only(t); got != "fetch JWKS: the key server's certificate is not valid for this host" {
 		t.Errorf("reported %q", got)
 	}
@@ -119,8 +116,8 @@ func TestSlowKeyServer(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			start := time.Now()
-			b, err := download(ctx, transport, s.URL)
-			if b != nil || err != errTimedOut || time.Since(start) > 3*time.Second {
+			b, err := keysOf(t, Source{URL: s.URL}, nil).download(ctx, s.URL)
+			if b != nil || err != subrequest.ErrTimeout || time.Since(start) > 3*time.Second {
 				t.Errorf("got %q, %v after %v", b, err, time.Since(start))
 			}
 		})

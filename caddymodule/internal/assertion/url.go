@@ -51,9 +51,6 @@ func isLocal(host string) bool {
 	return localName.MatchString(host)
 }
 
-// errCA is the error of Source.CA.
-var errCA = errors.New("contains no certificate in PEM form")
-
 // Errors of an issuer. They do not contain it, because a URL may contain a secret.
 var (
 	errIssuer      = errors.New("must be a URL that begins with https://, because the public keys are found by the document at <issuer>/.well-known/openid-configuration; if there is none, write the option jwks")

@@ -1,7 +1,6 @@
 package identify
 
 import (
-	"crypto/sha256"
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
@@ -37,9 +36,9 @@ func Keys(ctx caddy.Context, r *lifecycle.Cleanups) func(assertion.Source) (*ass
 }
 
 // poolKey returns the key of a source in keyServers. With another content of the file of
-// the option ca it is another key, so that a reload reads the file again.
+// the option ca it is another key, because transportFor returns another transport.
 func poolKey(s assertion.Source) string {
-	return fmt.Sprintf("%t %q %q %x", s.ByID, s.URL, s.Issuer, sha256.Sum256([]byte(s.CA)))
+	return fmt.Sprintf("%t %q %q %p", s.ByID, s.URL, s.Issuer, s.Transport)
 }
 
 // keysLog logs what happens to keys. It uses the current default logger, because the

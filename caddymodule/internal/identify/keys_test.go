@@ -47,7 +47,7 @@ func TestKeySource(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if (source.Issuer != "") != (v.JWKS == "") || source.URL != v.JWKS || (source.CA != "") != (v.CA != "") {
+		if (source.Issuer != "") != (v.JWKS == "") || source.URL != v.JWKS || (source.Transport != nil) != (v.CA != "") {
 			t.Errorf("%s: %+v", name, source)
 		}
 		key := poolKey(*source)

@@ -20,29 +20,19 @@ var transports sync.Map // string → *http.Transport
 // transportFor returns the transport that trusts the certificate authorities in a PEM
 // file, or nil if file is empty.
 func transportFor(file string) (http.RoundTripper, error) {
-	pem, pool, err := readCA(file)
-	if pool == nil {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := textfile.Read(file)
+	if err != nil {
 		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("the file contains no certificate in PEM form")
 	}
 	t := subrequest.NewTransport()
 	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	shared, _ := transports.LoadOrStore(pem, t)
+	shared, _ := transports.LoadOrStore(string(pem), t)
 	return shared.(http.RoundTripper), nil
-}
-
-// readCA returns the content of a PEM file with certificate authorities, and the pool of
-// them. If file is empty, the pool is nil.
-func readCA(file string) (pem string, pool *x509.CertPool, err error) {
-	if file == "" {
-		return "", nil, nil
-	}
-	b, err := textfile.Read(file)
-	if err != nil {
-		return "", nil, err
-	}
-	pool = x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return "", nil, errors.New("the file contains no certificate in PEM form")
-	}
-	return string(b), pool, nil
 }

@@ -15,7 +15,7 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 		return nil // identity.New reports that the preset or its assertion does not exist
 	}
 	require := requirements(v.Require, p)
-	ca, _, err := readCA(p.Text("ca", v.CA))
+	transport, err := transportFor(p.Text("ca", v.CA))
 	p.Add("ca", err)
 	before := len(*p)
 	configured := presets.Verify{
@@ -40,7 +40,7 @@ func newVerifier(v *config.Verify, preset string, opts Options, p *option.Errors
 	if full.JWKS == "" && v.JWKS != "" {
 		return nil // p has the error of its placeholder
 	}
-	source, option := assertion.Source{URL: full.JWKS, ByID: full.KeyByID, CA: ca}, "jwks"
+	source, option := assertion.Source{URL: full.JWKS, ByID: full.KeyByID, Transport: transport}, "jwks"
 	if full.JWKS == "" {
 		source.Issuer, option = full.Issuer, "issuer"
 	} else if v.JWKS == "" && full.Issuer != "" {
