@@ -4,7 +4,6 @@ package humatoken
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -78,11 +77,8 @@ type tokenSource struct {
 // one variant, because the calls for them are the same.
 func (h *tokenSource) Variant(r *http.Request) (endpoint.Variant, *problem.Error) {
 	clientType, err := clienttype.FromRequest(r)
-	switch {
-	case errors.Is(err, clienttype.ErrBody):
-		return endpoint.Variant{}, &problem.Error{Code: problem.BodyInvalid, Hint: err.Error()}
-	case err != nil:
-		return endpoint.Variant{}, &problem.Error{Code: problem.ClientTypeUnknown, Hint: err.Error()}
+	if err != nil {
+		return endpoint.Variant{}, err
 	}
 	if clientType == "" {
 		if clientType = h.fallback; clientType == "" {

@@ -24,9 +24,11 @@ var (
 	errMore      = errors.New("more than one JSON value")
 	errTwice     = errors.New("duplicate member in a JSON object")
 	errDeep      = fmt.Errorf("JSON nested deeper than %d levels", maxDepth)
-	errNeither   = errors.New("not a JSON object or array")
 	errNotBase64 = errors.New("not JSON, base64 of JSON or a JWT")
 )
+
+// ErrNeither is the error of a JSON value that is not an object or a list.
+var ErrNeither = errors.New("not a JSON object or array")
 
 // Document is a parsed JSON document. The zero value is an empty document.
 type Document struct {
@@ -73,7 +75,7 @@ func Parse(b []byte) (Document, error) {
 	case map[string]any, []any:
 		return Document{root: root}, nil
 	}
-	return Document{}, errNeither
+	return Document{}, ErrNeither
 }
 
 // value parses the next value.

@@ -3,8 +3,6 @@
 package clienttype
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -12,7 +10,9 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/claims"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
 // maxBody is the maximum size of a request body, in bytes.
@@ -21,41 +21,22 @@ const maxBody = 4 << 10
 // All lists the client types that Huma supports.
 var All = []string{string(login.IOS), string(login.Android), string(login.Web)}
 
-// The kinds of the errors of FromRequest.
-var (
-	// ErrValue: the client type is unknown, or the request has two different ones.
-	ErrValue = errors.New("unknown client type, or two different client types")
-	// ErrBody: the body is too large, cannot be read, or is neither a form nor a JSON
-	// object.
-	ErrBody = errors.New("invalid request body")
-)
-
-// requestError is an error of FromRequest. Its text contains no data of the request.
-type requestError struct {
-	kind error // ErrValue or ErrBody
-	text string
-}
-
-func (e *requestError) Error() string { return e.text }
-func (e *requestError) Unwrap() error { return e.kind }
-
 // The errors of FromRequest.
 var (
-	errUnknown   = &requestError{ErrValue, "this client type does not exist"}
-	errDifferent = &requestError{ErrValue, "the request has two different client types"}
-	errEscape    = &requestError{ErrValue, "the client type is not percent-encoded correctly"}
-	errRead      = &requestError{ErrBody, "cannot read the body"}
-	errTooLong   = &requestError{ErrBody, "the body is too long"}
-	errType      = &requestError{ErrBody, "the body has another Content-Type, or none"}
-	errJSON      = &requestError{ErrBody, "the body is not valid JSON"}
-	errNoObject  = &requestError{ErrBody, "the JSON value is not an object"}
-	errNoString  = &requestError{ErrBody, "client_type is not a string"}
+	errUnknown   = &problem.Error{Code: problem.ClientTypeUnknown, Hint: "this client type does not exist"}
+	errDifferent = &problem.Error{Code: problem.ClientTypeUnknown, Hint: "the request has two different client types"}
+	errEscape    = &problem.Error{Code: problem.ClientTypeUnknown, Hint: "the client type is not percent-encoded correctly"}
+	errRead      = &problem.Error{Code: problem.BodyInvalid, Hint: "cannot read the body"}
+	errTooLong   = &problem.Error{Code: problem.BodyInvalid, Hint: "the body is too long"}
+	errType      = &problem.Error{Code: problem.BodyInvalid, Hint: "the body has another Content-Type, or none"}
+	errJSON      = &problem.Error{Code: problem.BodyInvalid, Hint: "the body is not valid JSON, or an object in it has a member twice"}
+	errNoObject  = &problem.Error{Code: problem.BodyInvalid, Hint: "the JSON value is not an object"}
+	errNoString  = &problem.Error{Code: problem.BodyInvalid, Hint: "client_type is not a string"}
 )
 
 // FromRequest returns the client type of a request, from its query and, for POST, from
-// its body. It returns "" if the request has none, and an error of the kind ErrValue or
-// ErrBody if it is invalid.
-func FromRequest(r *http.Request) (login.ClientType, error) {
+// its body. It returns "" if the request has none. The caller must not change the error.
+func FromRequest(r *http.Request) (login.ClientType, *problem.Error) {
 	var p parser
 	if err := p.query(r.URL.RawQuery); err != nil {
 		return "", err
@@ -75,7 +56,7 @@ type parser struct{ value login.ClientType }
 // isParameter reports whether name is a parameter name of the client type.
 func isParameter(name string) bool { return name == "client_type" || name == "clientType" }
 
-func (p *parser) add(v string) error {
+func (p *parser) add(v string) *problem.Error {
 	if v == "" {
 		return nil
 	}
@@ -102,7 +83,7 @@ func Parse(v string) login.ClientType {
 
 // query scans a query or form. It does not build a map, because it runs on every
 // request.
-func (p *parser) query(raw string) error {
+func (p *parser) query(raw string) *problem.Error {
 	for raw != "" {
 		var pair string
 		pair, raw, _ = strings.Cut(raw, "&")
@@ -129,7 +110,7 @@ func (p *parser) query(raw string) error {
 }
 
 // body reads the request body, a form or a JSON object. An empty body is valid.
-func (p *parser) body(r *http.Request) error {
+func (p *parser) body(r *http.Request) *problem.Error {
 	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
 	case err != nil:
@@ -149,32 +130,24 @@ func (p *parser) body(r *http.Request) error {
 	return errType
 }
 
-// json reads a JSON object member by member, to detect duplicate names. A map would
-// contain only the last member of each name.
-func (p *parser) json(b []byte) error {
-	if !json.Valid(b) { // also rejects data after the JSON value
+// json reads a JSON object.
+func (p *parser) json(b []byte) *problem.Error {
+	doc, err := claims.Parse(b)
+	switch {
+	case err != nil && !errors.Is(err, claims.ErrNeither):
 		return errJSON
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if open, _ := dec.Token(); open != json.Delim('{') {
+	case doc.Map() == nil:
 		return errNoObject
 	}
-	for dec.More() {
-		name, _ := dec.Token() // b is valid JSON, so there are no errors
-		var raw json.RawMessage
-		_ = dec.Decode(&raw)
-		if name, _ := name.(string); !isParameter(name) {
-			continue
-		}
-		var v *string
-		switch {
-		case json.Unmarshal(raw, &v) != nil:
+	for _, name := range [...]string{"client_type", "clientType"} {
+		switch v := doc.Map()[name].(type) {
+		case nil:
+		case string:
+			if err := p.add(v); err != nil {
+				return err
+			}
+		default:
 			return errNoString
-		case v == nil:
-			continue
-		}
-		if err := p.add(*v); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package clienttype
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/login"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/problem"
 )
 
 // FuzzFromRequest sends arbitrary queries and bodies. FromRequest returns one of the
@@ -26,8 +26,8 @@ func FuzzFromRequest(f *testing.F) {
 		r.Header.Set("Content-Type", contentType)
 		clientType, err := FromRequest(r)
 		switch {
-		case err != nil && (clientType != "" || !errors.Is(err, ErrBody) && !errors.Is(err, ErrValue)):
-			t.Fatalf("%q with %v", clientType, err)
+		case err != nil && (clientType != "" || err.Code != problem.BodyInvalid && err.Code != problem.ClientTypeUnknown):
+			t.Fatalf("%q with %+v", clientType, err)
 		case clientType != "" && clientType != login.IOS && clientType != login.Android && clientType != login.Web:
 			t.Fatalf("client type %q", clientType)
 		}
