@@ -1,6 +1,7 @@
 package cors
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -43,107 +44,44 @@ func CheckOrigin(origin string) error {
 // errForm is the error of a value that is not an origin in any form.
 var errForm = errors.New("is not an origin: write scheme://host or scheme://host:port, such as https://app.example.com")
 
-// serialize returns the origin of a URL in the form that browsers send.
+// serialize returns the origin of a URL in the form that browsers send: names in punycode
+// and in lower case, IPv6 addresses in their shortest form (URL Standard, section 3.5).
 func serialize(text string) (string, error) {
-	scheme, rest, found := strings.Cut(text, "://")
-	if !found {
-		if canonical, err := serialize("https://" + text); err == nil && !strings.HasPrefix(text, "//") {
+	if !strings.Contains(text, "://") {
+		if canonical, err := serialize("https://" + text); err == nil {
 			return "", fmt.Errorf("has no scheme: write %s", canonical)
 		}
 		return "", errForm
 	}
-	scheme = strings.ToLower(scheme)
+	u, err := url.Parse(text)
 	switch {
-	case !isScheme(scheme):
+	case err != nil:
 		return "", errForm
-	case scheme == "file":
+	case u.Scheme == "file":
 		return "", errors.New("cannot be listed: browsers send the origin null for local files; serve the web app from a host")
 	}
-	if end := strings.IndexAny(rest, `/?#\`); end >= 0 {
-		rest = rest[:end]
+	host := strings.ToLower(u.Hostname())
+	if strings.HasPrefix(u.Host, "[") {
+		ip, err := netip.ParseAddr(host)
+		if err != nil || !ip.Is6() || ip.Is4In6() || ip.Zone() != "" {
+			return "", errForm
+		}
+		host = "[" + ip.String() + "]"
+	} else if strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-._") != "" {
+		if host, err = idna.Lookup.ToASCII(host); err != nil {
+			return "", errForm
+		}
 	}
-	host, port, hasPort := cutPort(rest)
-	host, err := serializeHost(host)
-	if err != nil {
-		return "", err
-	}
-	if !hasPort {
-		return scheme + "://" + host, nil
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16)
 	switch {
-	case port != "" && (err != nil || n == 0 || port[0] == '+'):
+	case host == "":
+		return "", errForm
+	case err != nil || port == 0:
 		return "", errors.New("has an invalid port: it must be a number from 1 to 65535")
-	case port == "", scheme == "https" && n == 443, scheme == "http" && n == 80:
-		return scheme + "://" + host, nil
+	case u.Port() == "", u.Scheme == "https" && port == 443, u.Scheme == "http" && port == 80:
+		return u.Scheme + "://" + host, nil
 	}
-	return scheme + "://" + host + ":" + strconv.FormatUint(n, 10), nil
-}
-
-// isScheme reports whether text, in lower case, is a scheme (RFC 3986, section 3.1).
-func isScheme(text string) bool {
-	return text != "" && 'a' <= text[0] && text[0] <= 'z' && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == ""
-}
-
-// cutPort splits the host and the port of a URL.
-func cutPort(authority string) (host, port string, found bool) {
-	if at := strings.LastIndexByte(authority, ']'); at >= 0 {
-		port, found = strings.CutPrefix(authority[at+1:], ":")
-		if !found && port != "" {
-			return authority, "", false // not a host
-		}
-		return authority[:at+1], port, found
-	}
-	return strings.Cut(authority, ":")
-}
-
-// serializeHost returns a host in the form that browsers send (URL Standard, section
-// 3.5): names in punycode and in lower case, IPv6 addresses in their shortest form.
-func serializeHost(host string) (string, error) {
-	if inner, ok := strings.CutPrefix(host, "["); ok {
-		return serializeIPv6(strings.TrimSuffix(inner, "]"))
-	}
-	name := strings.ToLower(host)
-	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") != "" {
-		var err error
-		if name, err = idna.Lookup.ToASCII(name); err != nil {
-			return "", errForm
-		}
-	}
-	labels := strings.Split(strings.TrimSuffix(name, "."), ".")
-	for _, label := range labels {
-		if label == "" {
-			return "", errForm
-		}
-	}
-	// Browsers read a name that ends with a number as an IPv4 address.
-	if last := labels[len(labels)-1]; isNumber(last) {
-		if ip, err := netip.ParseAddr(name); err != nil || !ip.Is4() {
-			return "", errors.New("has an invalid IPv4 address: write four decimal numbers, such as 192.0.2.1")
-		}
-	}
-	return name, nil
-}
-
-// isNumber reports whether the last label of a host makes it an IPv4 address for
-// browsers.
-func isNumber(label string) bool {
-	if hex, ok := strings.CutPrefix(label, "0x"); ok {
-		return strings.Trim(hex, "0123456789abcdef") == ""
-	}
-	return strings.Trim(label, "0123456789") == ""
-}
-
-func serializeIPv6(text string) (string, error) {
-	ip, err := netip.ParseAddr(text)
-	switch {
-	case err != nil || !ip.Is6() || ip.Zone() != "":
-		return "", errors.New("has an invalid IPv6 address: write it in brackets and without a zone, such as https://[2001:db8::1]")
-	case ip.Is4In6(): // browsers do not write the last 32 bits with dots
-		b := ip.As16()
-		return fmt.Sprintf("[::ffff:%x:%x]", int(b[12])<<8|int(b[13]), int(b[14])<<8|int(b[15])), nil
-	}
-	return "[" + ip.String() + "]", nil
+	return u.Scheme + "://" + host + ":" + strconv.FormatUint(port, 10), nil
 }
 
 // IsInsecure reports whether pages of an origin are loaded without TLS from another
