@@ -60,27 +60,9 @@ func rejectUnsignedCookies(options []option) (errs []error) {
 		if o.target.kind != kindCookie || o.target.signed {
 			continue
 		}
-		errs = append(errs, fmt.Errorf("%s: {%s%s} is set by the client: if the cookie holds a signed token (JWT), add the claim and the block verify: \"%s {%s%s} %s\" and \"verify { … }\" on several lines; otherwise %s",
-			o.name, cookiePrefix, o.target.key, o.name, cookiePrefix, o.target.key, exampleClaim(o), validSources))
+		errs = append(errs, fmt.Errorf("%s: {%s%s} is set by the client: if the cookie holds a signed token (JWT), write \"%s {%s%s} <claim>\" and \"verify { … }\" on several lines; otherwise %s",
+			o.name, cookiePrefix, o.target.key, o.name, cookiePrefix, o.target.key, validSources))
 		o.target.kind = kindNone
 	}
 	return errs
-}
-
-// exampleClaim returns the path of an option, or the usual claim of it.
-func exampleClaim(o option) string {
-	if o.target.paths != nil {
-		return strings.Join(o.configured.Paths, " ")
-	}
-	switch o.name {
-	case "user_id":
-		return "sub"
-	case "first_name":
-		return "given_name"
-	case "last_name":
-		return "family_name"
-	case "verified":
-		return "email_verified"
-	}
-	return o.name
 }

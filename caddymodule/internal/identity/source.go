@@ -103,12 +103,8 @@ var caddyVars = map[string]bool{"client_ip": true, "trusted_proxy": true, "uuid"
 var invalidSources = [...]struct{ prefix, reason string }{
 	{"http.auth.candidate.", "is a user who is not authenticated: use a placeholder such as {http.auth.user.id}"},
 	{"http.auth.", "is not a property of the authenticated user: use a placeholder such as {http.auth.user.id}"},
-	{"http.request.uri", "is set by the client: " + validSources},
-	{"http.request.orig_uri", "is set by the client: " + validSources},
-	{"http.request.cookie.", "is set by the client: " + validSources},
-	{"http.request.body", "is set by the client: " + validSources},
 	{"http.request.tls.", "is not a property of the client certificate: use a placeholder such as {http.request.tls.client.san.emails}"},
-	{"http.request.", "does not identify the user: " + validSources},
+	{"http.request.", "is set by the client, or does not identify the user: " + validSources},
 	{"http.reverse_proxy.", "is not a header of the auth server's response: use a placeholder such as {http.reverse_proxy.header.Remote-Email}"},
 	{"http.regexp.", "is a match of a regular expression, whose text may come from the client: copy it with map to a placeholder without a dot, such as {user_email}"},
 	{"http.vars.", "is one of Caddy's own variables: " + validSources},
