@@ -15,8 +15,8 @@ import (
 // required is the environment variable with which a missing redis-server fails the tests.
 const required = "CADDY_HUMA_REDIS"
 
-// Need skips the test if redis-server is not installed, and reports that once per
-// package. With the environment variable CADDY_HUMA_REDIS=1 the test fails instead.
+// Need skips the test if redis-server is not installed. With the environment variable
+// CADDY_HUMA_REDIS=1 the test fails instead.
 func Need(t testing.TB) {
 	t.Helper()
 	_, err := redisserver.Path()
@@ -25,7 +25,6 @@ func Need(t testing.TB) {
 	case os.Getenv(required) == "1":
 		t.Fatalf("%v, but %s=1 requires it", err, required)
 	default:
-		warnSkipped()
 		t.Skip(err)
 	}
 }
