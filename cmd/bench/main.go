@@ -162,7 +162,7 @@ func (o *options) Run(ctx context.Context, dir string, messages io.Writer) (r *t
 	return o.compare(ctx, dir, messages)
 }
 
-func main() { process.Main(command) }
+func main() { tool.Main(command) }
 
 // command runs the program and returns its exit code.
 func command(ctx context.Context, args []string, out, messages io.Writer) int {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -249,7 +251,7 @@ func (s *transcript) background(address, block string) string {
 		s.Fatalf("no command in:\n%s", block)
 	}
 	line, want := m[1], m[2]
-	var out testutil.Buffer
+	var out buffer
 	cmd := s.command("exec " + strings.ReplaceAll(line, "go run ./cmd/caddy", "caddy"))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -273,4 +275,22 @@ func (s *transcript) background(address, block string) string {
 		want = s.compare(line, want, out.String())
 	}
 	return "$ " + line + "\n" + want
+}
+
+// buffer is a bytes.Buffer that can be read while a process writes to it.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }

@@ -31,7 +31,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/internal/process"
 	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 	"github.com/caddy-huma/caddy-huma/internal/tool"
 )
@@ -117,7 +116,7 @@ func (o *options) Check() error {
 		errs = append(errs, fmt.Errorf("-fault: %s requires -redis", o.fault))
 	}
 	if _, err := redisserver.Path(); o.redis && err != nil {
-		errs = append(errs, fmt.Errorf("-redis: %w (%s)", err, redisserver.HowToInstall))
+		errs = append(errs, fmt.Errorf("-redis: %w", err))
 	}
 	if o.fault != "none" && o.faultFrom >= o.duration {
 		errs = append(errs, errors.New("-fault-from must be less than -duration"))
@@ -125,7 +124,7 @@ func (o *options) Check() error {
 	return errors.Join(errs...)
 }
 
-func main() { process.Main(command) }
+func main() { tool.Main(command) }
 
 // command runs the program and returns its exit code.
 func command(ctx context.Context, args []string, out, messages io.Writer) int {

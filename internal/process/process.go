@@ -72,7 +72,6 @@ type Config struct {
 	Args      []string // arguments of a server other than Caddy. Nil: it is Caddy
 	Sites     []string // addresses (host:port) that Start waits for
 	Admin     string   // address of the admin endpoint, for Reload and Metrics only
-	Env       []string // additional environment variables, as NAME=value
 
 	// Line is called with each line of the log. It must not retain the line. Nil: no
 	// call.
@@ -116,7 +115,6 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	}
 	p.cmd.Dir, p.cmd.Stderr = cfg.Dir, p.log
 	p.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+cfg.Dir, "XDG_CONFIG_HOME="+cfg.Dir, "HOME="+cfg.Dir)
-	p.cmd.Env = append(p.cmd.Env, cfg.Env...)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -26,10 +26,7 @@ const (
 )
 
 // ErrMissing means that redis-server is not installed.
-var ErrMissing = errors.New("redis-server is not installed")
-
-// HowToInstall explains how to install redis-server, for error messages.
-const HowToInstall = "on Debian: apt-get install redis-server; on macOS: brew install redis"
+var ErrMissing = errors.New("redis-server is not installed (on Debian: apt-get install redis-server; on macOS: brew install redis)")
 
 // Path returns the path of redis-server. The error wraps ErrMissing.
 func Path() (string, error) {
@@ -150,10 +147,6 @@ func (s *Server) waitReady(ctx context.Context) error {
 
 // PID returns the process id. Run must have been called.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
-
-// Ended returns a channel that is closed when the server has exited. Run must have been
-// called.
-func (s *Server) Ended() <-chan struct{} { return s.ended }
 
 // Kill kills the server with SIGKILL, even if it is paused, and waits for its exit.
 // Further calls do nothing.

@@ -1,4 +1,4 @@
-package process
+package tool
 
 import (
 	"context"
