@@ -1,15 +1,18 @@
 package redistest
 
 import (
-	"bytes"
 	"context"
 	"net"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 )
+
+// commandName matches the beginning of a command in RESP, up to its name. Clients send a
+// command at once, so that it is not split.
+var commandName = regexp.MustCompile(`\*[0-9]+\r\n\$[0-9]+\r\n(\w+)\r\n`)
 
 // Proxy is a TCP proxy in front of a server that records the traffic. Create it with
 // StartProxy.
@@ -21,7 +24,6 @@ type Proxy struct {
 	server  *Server
 	closed  bool
 	conns   []net.Conn
-	clients []net.Conn // the connections of clients, which are also in conns
 	traffic Traffic
 }
 
@@ -87,15 +89,6 @@ func (p *Proxy) addr() string {
 	return p.server.Addr()
 }
 
-// SendToClients sends text to all clients, as if it were from the server.
-func (p *Proxy) SendToClients(text string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.clients {
-		_, _ = c.Write([]byte(text)) // an error means that the client has disconnected
-	}
-}
-
 // close closes the listener and all connections.
 func (p *Proxy) close() {
 	_ = p.l.Close()
@@ -115,7 +108,6 @@ func (p *Proxy) track(client, server net.Conn) bool {
 	defer p.mu.Unlock()
 	if !p.closed {
 		p.conns = append(p.conns, client, server)
-		p.clients = append(p.clients, client)
 		return true
 	}
 	_, _ = client.Close(), server.Close()
@@ -139,13 +131,12 @@ func (p *Proxy) accept() {
 			return
 		}
 		pendingReply := false // guarded by p.mu
-		var partial []byte    // the beginning of an incomplete command
 		p.running.Go(func() {
 			p.copy(client, server, func(data []byte) {
 				pendingReply = true
-				var names []string
-				names, partial = commandsIn(append(partial, data...))
-				p.traffic.Commands = append(p.traffic.Commands, names...)
+				for _, m := range commandName.FindAllSubmatch(data, -1) {
+					p.traffic.Commands = append(p.traffic.Commands, strings.ToLower(string(m[1])))
+				}
 				p.traffic.Received += len(data)
 			})
 		})
@@ -177,40 +168,4 @@ func (p *Proxy) copy(from, to net.Conn, record func([]byte)) {
 			return
 		}
 	}
-}
-
-// commandsIn returns the names of the complete commands in data from a client, and the
-// remaining data of an incomplete one.
-func commandsIn(data []byte) (names []string, rest []byte) {
-	for {
-		args, rest, ok := cutCommand(data)
-		if !ok {
-			return names, data
-		}
-		names, data = append(names, strings.ToLower(string(args[0]))), rest
-	}
-}
-
-// cutCommand parses one command: a RESP array of bulk strings. ok is false if it is
-// incomplete.
-func cutCommand(data []byte) (args [][]byte, rest []byte, ok bool) {
-	n, rest, ok := cutNumber(data)
-	for range n {
-		var length int
-		if length, rest, ok = cutNumber(rest); !ok || len(rest) < length+2 {
-			return nil, nil, false
-		}
-		args, rest = append(args, rest[:length]), rest[length+2:]
-	}
-	return args, rest, ok && len(args) > 0
-}
-
-// cutNumber parses a line with a type character and a number.
-func cutNumber(data []byte) (n int, rest []byte, ok bool) {
-	line, rest, ok := bytes.Cut(data, []byte("\r\n"))
-	if !ok || len(line) < 2 {
-		return 0, nil, false
-	}
-	n, err := strconv.Atoi(string(line[1:]))
-	return n, rest, err == nil
 }
