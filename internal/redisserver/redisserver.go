@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/caddy-huma/caddy-huma/internal/freeport"
 )
 
@@ -125,7 +127,7 @@ func (s *Server) waitReady(ctx context.Context) error {
 	defer cancel()
 	for {
 		info, err := s.Do(ctx, "INFO", "server")
-		var reply *ReplyError
+		var reply redis.Error
 		if errors.As(err, &reply) {
 			return nil
 		}
