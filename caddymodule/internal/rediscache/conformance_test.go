@@ -6,18 +6,17 @@ import (
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
 // runSuites runs the conformance suites with two Stores as the two replicas.
 func runSuites(t *testing.T, a, b opened) {
 	var n atomic.Int64
 	id := func() string { return fmt.Sprint("account ", n.Add(1)) } // another one is an empty one
-	storetest.RunShared(t, func(*testing.T) (exchange.SharedStore, exchange.SharedStore) {
+	testShared(t, func(*testing.T) (exchange.SharedStore, exchange.SharedStore) {
 		id := id()
 		return a.account(id), b.account(id)
 	})
-	storetest.RunLocks(t, func(*testing.T) (exchange.SignUpLocks, exchange.SignUpLocks) {
+	testLocks(t, func(*testing.T) (exchange.SignUpLocks, exchange.SignUpLocks) {
 		id := id()
 		return a.locks(id), b.locks(id)
 	})

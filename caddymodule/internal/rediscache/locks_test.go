@@ -1,4 +1,4 @@
-package storetest
+package rediscache
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 )
 
-// RunLocks tests SignUpLocks between two replicas. newPair returns two replicas' views
+// testLocks tests SignUpLocks between two replicas. newPair returns two replicas' views
 // of one service in which no user is locked.
-func RunLocks(t *testing.T, newPair func(t *testing.T) (a, b exchange.SignUpLocks)) {
+func testLocks(t *testing.T, newPair func(t *testing.T) (a, b exchange.SignUpLocks)) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, a, b exchange.SignUpLocks)

@@ -1,4 +1,4 @@
-package storetest
+package rediscache
 
 import (
 	"context"
@@ -10,15 +10,16 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 )
 
-// RunShared tests a SharedStore, also between two replicas. newPair returns two
+// testShared tests a SharedStore, also between two replicas. newPair returns two
 // replicas' views of one empty account.
-func RunShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.SharedStore)) {
+func testShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.SharedStore)) {
 	t.Run("as a store", func(t *testing.T) {
-		Run(t, func(t *testing.T) exchange.Store {
+		storetest.Run(t, func(t *testing.T) exchange.Store {
 			s, _ := newPair(t)
-			return AsStore(t, s)
+			return asStore{t, s}
 		})
 	})
 	for _, test := range []struct {
@@ -41,10 +42,8 @@ func RunShared(t *testing.T, newPair func(t *testing.T) (a, b exchange.SharedSto
 	}
 }
 
-// AsStore returns a SharedStore as a Store whose Put reads the tombstone and puts at
-// once. An error of the store fails the test.
-func AsStore(t *testing.T, s exchange.SharedStore) exchange.Store { return asStore{t, s} }
-
+// asStore is a SharedStore as a Store whose Put reads the tombstone and puts at once. An
+// error of the store fails the test.
 type asStore struct {
 	t *testing.T
 	s exchange.SharedStore
@@ -87,75 +86,75 @@ func see(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Va
 	return seen
 }
 
-// put reports an error unless Put stores the token if want is set, and does not store
+// putSeen reports an error unless Put stores the token if want is set, and does not store
 // it otherwise.
-func put(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Variant, token string, seen exchange.Tombstone, want bool) {
+func putSeen(t *testing.T, s exchange.SharedStore, u exchange.UserKey, k exchange.Variant, token string, seen exchange.Tombstone, want bool) {
 	t.Helper()
-	kept, err := s.Put(t.Context(), u, k, RecordOf(token, time.Minute), seen, false)
+	kept, err := s.Put(t.Context(), u, k, storetest.RecordOf(token, time.Minute), seen, false)
 	if err != nil || kept != want {
 		t.Errorf("Put(%q) = %v, %v; want %v", token, kept, err, want)
 	}
 }
 
 func sharedPutGet(t *testing.T, a, b exchange.SharedStore) {
-	put(t, a, "u", "ios", "1", see(t, a, "u", "ios"), true)
-	WantToken(t, AsStore(t, b), "u", "ios", "1")
-	put(t, b, "u", "ios", "2", see(t, b, "u", "ios"), true)
-	WantToken(t, AsStore(t, a), "u", "ios", "2")
+	put(t, a, "u", "1")
+	wantToken(t, b, "u", "1")
+	put(t, b, "u", "2")
+	wantToken(t, a, "u", "2")
 }
 
 func sharedEvicted(t *testing.T, a, b exchange.SharedStore) {
 	fresh := see(t, a, "u", "ios") // of an empty store
-	put(t, a, "u", "web", "w", fresh, true)
+	putSeen(t, a, "u", "web", "w", fresh, true)
 	if err := b.Evict(t.Context(), "u"); err != nil {
 		t.Fatal(err)
 	}
-	put(t, a, "u", "ios", "old", fresh, false)
+	putSeen(t, a, "u", "ios", "old", fresh, false)
 	between := see(t, a, "u", "ios")
 	if err := b.Evict(t.Context(), "u"); err != nil {
 		t.Fatal(err)
 	}
-	put(t, a, "u", "ios", "old, too", between, false)
-	WantToken(t, AsStore(t, b), "u", "ios", "")
-	WantToken(t, AsStore(t, b), "u", "web", "")
-	put(t, a, "v", "ios", "another's", see(t, a, "v", "ios"), true)
+	putSeen(t, a, "u", "ios", "old, too", between, false)
+	wantToken(t, b, "u", "")
+	storetest.WantToken(t, asStore{t, b}, "u", "web", "")
+	put(t, a, "v", "another's")
 }
 
 func sharedFlushed(t *testing.T, a, b exchange.SharedStore) {
 	for _, u := range []exchange.UserKey{"u", "v"} {
-		put(t, a, u, "ios", "1", see(t, a, u, "ios"), true)
+		put(t, a, u, "1")
 	}
 	if err := a.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	WantToken(t, AsStore(t, b), "u", "ios", "")
-	WantToken(t, AsStore(t, b), "v", "ios", "")
-	put(t, a, "u", "ios", "new", see(t, a, "u", "ios"), true)
+	wantToken(t, b, "u", "")
+	wantToken(t, b, "v", "")
+	put(t, a, "u", "new")
 }
 
 func sharedAfterEviction(t *testing.T, a, b exchange.SharedStore) {
-	put(t, a, "u", "ios", "1", see(t, a, "u", "ios"), true)
+	put(t, a, "u", "1")
 	if err := a.Evict(t.Context(), "u"); err != nil {
 		t.Fatal(err)
 	}
 	seen := see(t, b, "u", "ios")
-	put(t, b, "u", "ios", "2", seen, true)
-	put(t, b, "u", "ios", "3", seen, true) // a put does not change the tombstone
-	WantToken(t, AsStore(t, a), "u", "ios", "3")
+	putSeen(t, b, "u", "ios", "2", seen, true)
+	putSeen(t, b, "u", "ios", "3", seen, true) // a put does not change the tombstone
+	wantToken(t, a, "u", "3")
 }
 
 func sharedEvict(t *testing.T, a, b exchange.SharedStore) {
 	for _, u := range []exchange.UserKey{"u", "v"} {
 		for _, k := range []exchange.Variant{"ios", "web"} {
-			put(t, a, u, k, "t", see(t, a, u, k), true)
+			putSeen(t, a, u, k, "t", see(t, a, u, k), true)
 		}
 	}
 	if err := a.Evict(t.Context(), "u"); err != nil {
 		t.Fatal(err)
 	}
-	WantToken(t, AsStore(t, b), "u", "ios", "")
-	WantToken(t, AsStore(t, b), "u", "web", "")
-	WantToken(t, AsStore(t, b), "v", "ios", "t")
+	wantToken(t, b, "u", "")
+	storetest.WantToken(t, asStore{t, b}, "u", "web", "")
+	wantToken(t, b, "v", "t")
 }
 
 func sharedOutage(t *testing.T, a, _ exchange.SharedStore) {
@@ -164,7 +163,7 @@ func sharedOutage(t *testing.T, a, _ exchange.SharedStore) {
 	if kept, err := a.Put(t.Context(), "u", "ios", outage, seen, false); kept || err == nil {
 		t.Errorf("Put = %v, %v; want an error", kept, err)
 	}
-	WantToken(t, AsStore(t, a), "u", "ios", "")
+	wantToken(t, a, "u", "")
 }
 
 func sharedCanceled(t *testing.T, a, _ exchange.SharedStore) {
@@ -175,13 +174,13 @@ func sharedCanceled(t *testing.T, a, _ exchange.SharedStore) {
 	if found || !errors.Is(err, context.Canceled) {
 		t.Errorf("Get = %v, %v", found, err)
 	}
-	if kept, err := a.Put(ctx, "u", "ios", RecordOf("t", time.Minute), seen, false); kept || !errors.Is(err, context.Canceled) {
+	if kept, err := a.Put(ctx, "u", "ios", storetest.RecordOf("t", time.Minute), seen, false); kept || !errors.Is(err, context.Canceled) {
 		t.Errorf("Put = %v, %v", kept, err)
 	}
 	if err := a.Evict(ctx, "u"); !errors.Is(err, context.Canceled) {
 		t.Errorf("Evict = %v", err)
 	}
-	WantToken(t, AsStore(t, a), "u", "ios", "")
+	wantToken(t, a, "u", "")
 }
 
 // sharedRace runs many puts and an eviction at once, in any order. Afterwards no put
@@ -199,7 +198,7 @@ func sharedRace(t *testing.T, a, b exchange.SharedStore) {
 			seen := see(t, s, u, "ios")
 			wg.Go(func() {
 				after := forgotten.Load()
-				kept, err := s.Put(t.Context(), u, "ios", RecordOf("old", time.Minute), seen, false)
+				kept, err := s.Put(t.Context(), u, "ios", storetest.RecordOf("old", time.Minute), seen, false)
 				if err != nil || after && kept {
 					t.Errorf("Put = %v, %v, after the eviction: %v", kept, err, after)
 				}
@@ -212,6 +211,6 @@ func sharedRace(t *testing.T, a, b exchange.SharedStore) {
 			forgotten.Store(true)
 		})
 		wg.Wait()
-		WantToken(t, AsStore(t, b), u, "ios", "")
+		wantToken(t, b, u, "")
 	}
 }
