@@ -87,7 +87,7 @@ func TestTokenAsTheDirective(t *testing.T) {
 		{"hawk", sandbox.Config{Signature: sandbox.Signature{Algorithm: "hawk", ID: "h"}}, "signature hawk {\nid h\n}", "signin signup"},
 		{"consent", sandbox.Config{}, "registration {\nsign_consent on\nactivation_code canary-code\n}", "signin signup consent"},
 		{"a header", sandbox.Config{}, "header_up X-Up {env.HEADER_UP}", "signin signup"},
-		{"no token", sandbox.Config{SignUpWithoutToken: true}, "", "signin signup signin"},
+		{"no token", sandbox.Config{Edition: "middle"}, "", "signin signup signin"},
 		{"a cache", sandbox.Config{}, "cache 5m {\nvary {header.X-Device}\n}", "signin signup"},
 		{"a Redis nowhere", sandbox.Config{}, "cache {\nredis {\naddress 127.0.0.1:1\nencryption_keys " + redisKey + "\n}\n}", "signin signup"},
 		{"a breaker", sandbox.Config{}, "breaker {\nfailures 1\n}", "signin signup"},

@@ -60,12 +60,3 @@ const (
 	// ResetAfter resets the connection after the call is processed.
 	ResetAfter = service.ResetAfter
 )
-
-// The errors of Server.Connect.
-var (
-	// ErrNoSuchUser means that the user does not exist.
-	ErrNoSuchUser = humanapi.ErrNoSuchUser
-	// ErrAmbiguousClient means that several clients have a user with this id, so the
-	// client id is required.
-	ErrAmbiguousClient = humanapi.ErrAmbiguousClient
-)

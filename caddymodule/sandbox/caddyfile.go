@@ -42,7 +42,6 @@ var options = map[string]parseOption{
 	"auth_token_lifetime":    duration(func(h *Handler) *caddy.Duration { return &h.AuthTokenLifetime }, time.Second),
 	"refresh_token_lifetime": duration(func(h *Handler) *caddy.Duration { return &h.RefreshTokenLifetime }, time.Second),
 	"max_clock_skew":         duration(func(h *Handler) *caddy.Duration { return &h.MaxClockSkew }, 0),
-	"sign_up_without_token":  flag(func(h *Handler) *bool { return &h.SignUpWithoutToken }),
 	"lifetimes_as_strings":   flag(func(h *Handler) *bool { return &h.LifetimesAsStrings }),
 	"client_id":              parseClientID,
 	"signature":              parseSignature,
@@ -91,7 +90,6 @@ var repeatable = []string{"client_id", "user", "client"}
 //		refresh_token_lifetime <duration>        # default: 45d
 //		max_clock_skew <duration>                # default: 1m
 //		user <email...>                          # existing users; repeatable
-//		sign_up_without_token                    # older API: sign-up returns only the uid
 //		lifetimes_as_strings                     # older APIs: lifetimes are strings
 //		human_api {
 //			client <client_id> <client_secret>   # repeatable; default: hapi1 sandbox-secret

@@ -39,7 +39,6 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 			max_clock_skew 5s
 			user a@example.com b@example.com
 			user c@example.com
-			sign_up_without_token
 			lifetimes_as_strings
 			human_api {
 				client a {env.HUMAN_SECRET}
@@ -52,7 +51,7 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 			`"secret":"{env.HUMA_SECRET}","signature":{"algorithm":"hmac-sha512","encoding":"base64url","payload":"{sig.method} {sig.body}","header_name":"X-Signature","id":"h","timestamp_header":"X-Time"},` +
 			`"human_api":{"clients":{"a":"{env.HUMAN_SECRET}","b":"2"},"session_lifetime":30000000000,"id_lifetime":86400000000000,"extra_scopes":["x:read","y"]},` +
 			`"auth_token_lifetime":30000000000,"refresh_token_lifetime":172800000000000,"max_clock_skew":5000000000,` +
-			`"users":["a@example.com","b@example.com","c@example.com"],"sign_up_without_token":true,"lifetimes_as_strings":true}`},
+			`"users":["a@example.com","b@example.com","c@example.com"],"lifetimes_as_strings":true}`},
 		{"signature without a block", "huma_sandbox {\nsignature off\nproject_id p2\n}", `{"project_id":"p2","signature":{"algorithm":"off"}}`},
 		{"edition", "huma_sandbox {\nedition oldest\n}", `{"edition":"oldest"}`},
 		{"human_api alone", "huma_sandbox {\nhuman_api {\nclient hapi1 s\n}\n}", `{"human_api":{"clients":{"hapi1":"s"}}}`},
@@ -90,7 +89,7 @@ func TestInvalidCaddyfiles(t *testing.T) {
 		{"auth_token_lifetime 1parsec", "must be a duration"},
 		{"refresh_token_lifetime 1ms", "option 'refresh_token_lifetime' must be at least 1s, not 1ms"},
 		{"max_clock_skew -1m", "option 'max_clock_skew' must be positive, not -1m"},
-		{"sign_up_without_token yes", "option 'sign_up_without_token' takes no value"},
+		{"lifetimes_as_strings yes", "option 'lifetimes_as_strings' takes no value"},
 		{"lifetimes_as_strings\nlifetimes_as_strings", "duplicate option 'lifetimes_as_strings'"},
 		{"signature", "option 'signature' takes one value"},
 		{"signature md5", "option 'signature': unknown value 'md5'; use one of"},

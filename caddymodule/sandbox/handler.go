@@ -78,9 +78,6 @@ type Handler struct {
 	// The email addresses of users that exist from the start and after a reset.
 	Users []string `json:"users,omitempty"`
 
-	// Emulates the older sign-up, whose response has only the uid and no tokens.
-	SignUpWithoutToken bool `json:"sign_up_without_token,omitempty"`
-
 	// Emulates the older responses, in which lifetimes are strings. It applies to Huma
 	// and to Human API.
 	LifetimesAsStrings bool `json:"lifetimes_as_strings,omitempty"`
@@ -161,7 +158,6 @@ func (h *Handler) config() (Config, error) {
 		AuthTokenLifetime:    time.Duration(h.AuthTokenLifetime),
 		RefreshTokenLifetime: time.Duration(h.RefreshTokenLifetime),
 		Users:                append([]string(nil), h.Users...),
-		SignUpWithoutToken:   h.SignUpWithoutToken,
 		LifetimesAsStrings:   h.LifetimesAsStrings,
 		MaxClockSkew:         time.Duration(h.MaxClockSkew),
 		Prefix:               h.Prefix,

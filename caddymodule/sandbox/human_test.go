@@ -55,8 +55,8 @@ func TestHumanUsersOfServer(t *testing.T) {
 	if got := c.Token(sandboxtest.TokenBody("session", "u-1")); got.Member(t, "human_id") != u.HumanID || got.Member(t, "expires_in") != 60.0 {
 		t.Errorf("session: %s", got.Text)
 	}
-	if _, err := fake.Connect(Connection{ClientUserID: "u-2"}); err != ErrNoSuchUser {
-		t.Errorf("error: %v", err)
+	if _, err := fake.Connect(Connection{ClientUserID: "u-2"}); err == nil {
+		t.Error("no error for an unknown user")
 	}
 	if now, err := fake.Connect(Connection{ClientUserID: "u-1", IDAllowed: new(false)}); err != nil || !now.Connected || now.IDAllowed {
 		t.Errorf("%v, %+v", err, now)

@@ -157,7 +157,8 @@ func (s *Server) AddHumanUser(clientID, clientUserID string) HumanUser {
 }
 
 // Connect changes a user of Human API, as POST /_sandbox/connect does, and returns the
-// changed user. The error is ErrNoSuchUser or ErrAmbiguousClient.
+// changed user. It returns an error if there is no such user, or if several clients have
+// one and c has no client id.
 func (s *Server) Connect(c Connection) (HumanUser, error) { return s.state.HumanAPI.Connect(c) }
 
 // SetFaults replaces all faults. If one is invalid, it returns an error and changes

@@ -60,10 +60,6 @@ type Config struct {
 	// reset.
 	Users []string
 
-	// SignUpWithoutToken emulates the older sign-up, whose response has only the uid and
-	// no tokens.
-	SignUpWithoutToken bool
-
 	// LifetimesAsStrings emulates the older responses, in which lifetimes are strings
 	// such as "900" and "3887999.603985". It applies to Huma and to Human API.
 	LifetimesAsStrings bool

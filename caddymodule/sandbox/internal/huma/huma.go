@@ -157,7 +157,7 @@ func (a *api) signUp(r *service.Request) *service.Response {
 	if !created {
 		return reject(http.StatusBadRequest, CodeUserExists, "user already exists")
 	}
-	if a.cfg.SignUpWithoutToken || a.cfg.Edition == config.EditionMiddle {
+	if a.cfg.Edition == config.EditionMiddle {
 		return service.JSON(r.Operation.Success, map[string]any{"uid": user.UID})
 	}
 	return a.tokenResponse(r, user)

@@ -130,7 +130,7 @@ func TestRefreshAndSignOut(t *testing.T) {
 }
 
 func TestOlderResponses(t *testing.T) {
-	fake, c := start(t, config.Config{SignUpWithoutToken: true, LifetimesAsStrings: true})
+	fake, c := start(t, config.Config{Edition: config.EditionMiddle, LifetimesAsStrings: true})
 	up := c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp)
 	sandboxtest.Want(t, up, 201, 0)
 	if up.Text != fmt.Sprintf(`{"uid":%q}`, fake.List(0)[0].UID) {
