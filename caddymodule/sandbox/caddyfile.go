@@ -249,7 +249,7 @@ func parseSignature(h *Handler, d *caddyfile.Dispenser) error {
 	if err := oneOf(d, "signature", algorithm, config.Algorithms); err != nil {
 		return err
 	}
-	h.Signature = &Signature{Algorithm: algorithm}
+	h.Signature.Algorithm = algorithm
 	return parseBlock(h, d, signatureOptions)
 }
 
@@ -258,7 +258,6 @@ func parseHumanAPI(h *Handler, d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Err("option 'human_api' takes a block, not a value")
 	}
-	h.HumanAPI = new(HumanAPI)
 	return parseBlock(h, d, humanAPIOptions)
 }
 

@@ -153,16 +153,16 @@ func TestPlaceholders(t *testing.T) {
 	}
 	t.Setenv("SANDBOX_TEST_ID", "d9")
 	t.Setenv("SANDBOX_TEST_EMPTY", "")
-	h := &Handler{
+	h := &Handler{Config: Config{
 		Secret: "{file." + file + "}", DeploymentID: "{env.SANDBOX_TEST_ID}",
 		ClientIDs: map[string]string{"ios": "x-{env.SANDBOX_TEST_ID}"},
 		Users:     []string{"{env.SANDBOX_TEST_ID}@example.com"},
-		Signature: &Signature{Payload: "{sig.body}"},
-		HumanAPI: &HumanAPI{
+		Signature: Signature{Payload: "{sig.body}"},
+		HumanAPI: HumanAPI{
 			Clients:     map[string]string{"x-{env.SANDBOX_TEST_ID}": "{file." + file + "}"},
 			ExtraScopes: []string{"{env.SANDBOX_TEST_ID}:read"},
 		},
-	}
+	}}
 	before := sandboxtest.Compact(t, h)
 	cfg, err := h.config()
 	if err != nil {
@@ -178,16 +178,16 @@ func TestPlaceholders(t *testing.T) {
 		t.Error("config() changed the fields of the handler")
 	}
 	for _, invalid := range []string{"{env.SANDBOX_TEST_UNSET}", "{env.SANDBOX_TEST_EMPTY}", "{nothing}", "{file." + file + ".not}"} {
-		if _, err := (&Handler{Secret: invalid}).config(); err == nil || !strings.HasPrefix(err.Error(), "secret: ") {
+		if _, err := (&Handler{Config: Config{Secret: invalid}}).config(); err == nil || !strings.HasPrefix(err.Error(), "secret: ") {
 			t.Errorf("%s: %v", invalid, err)
 		}
-		human := &HumanAPI{Clients: map[string]string{"hapi1": invalid}}
-		if _, err := (&Handler{HumanAPI: human}).config(); err == nil || !strings.HasPrefix(err.Error(), "human_api client hapi1: ") {
+		human := HumanAPI{Clients: map[string]string{"hapi1": invalid}}
+		if _, err := (&Handler{Config: Config{HumanAPI: human}}).config(); err == nil || !strings.HasPrefix(err.Error(), "human_api client hapi1: ") {
 			t.Errorf("%s: %v", invalid, err)
 		}
 	}
-	duplicate := &HumanAPI{Clients: map[string]string{"{env.SANDBOX_TEST_ID}": "1", "d9": "2"}}
-	if _, err := (&Handler{HumanAPI: duplicate}).config(); err == nil || !strings.Contains(err.Error(), "duplicate client id") {
+	duplicate := HumanAPI{Clients: map[string]string{"{env.SANDBOX_TEST_ID}": "1", "d9": "2"}}
+	if _, err := (&Handler{Config: Config{HumanAPI: duplicate}}).config(); err == nil || !strings.Contains(err.Error(), "duplicate client id") {
 		t.Errorf("duplicate client: %v", err)
 	}
 }
@@ -197,7 +197,7 @@ func TestHandlerReferencesState(t *testing.T) {
 	defer cancel()
 	references := func() int { n, _ := states.References("shared"); return n }
 
-	invalid := &Handler{Name: "shared", Prefix: "x"}
+	invalid := &Handler{Name: "shared", Config: Config{Prefix: "x"}}
 	if err := invalid.Provision(ctx); err == nil {
 		t.Fatal("no error for an invalid prefix")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,54 +34,7 @@ type Handler struct {
 	// faults. Default: `default`.
 	Name string `json:"name,omitempty"`
 
-	// The path prefix of the APIs' endpoints, such as `/huma`. It does not apply to
-	// the control API and the web page. Default: none.
-	Prefix string `json:"prefix,omitempty"`
-
-	// The edition of Huma's guide whose API the sandbox plays: `newest`, `middle` or
-	// `oldest`. In `middle`, a sign-up responds without tokens. In `oldest`, the calls
-	// have other paths, the member `method` and the secret in the header
-	// `verification-token`. Calls of another edition are rejected. Default: `newest`.
-	Edition string `json:"edition,omitempty"`
-
-	// The only accepted project id. Default: `p1`.
-	ProjectID string `json:"project_id,omitempty"`
-
-	// The only accepted deployment id. Default: `d1`.
-	DeploymentID string `json:"deployment_id,omitempty"`
-
-	// The accepted client ids by client type: `ios`, `android`, `web`. If it is set,
-	// it replaces all defaults.
-	// Default: ios `c1`, android `c2`, web `c3`.
-	ClientIDs map[string]string `json:"client_ids,omitempty"`
-
-	// The key of the signature. Line breaks at the end are removed.
-	// Default: `sandbox-secret`.
-	Secret string `json:"secret,omitempty"`
-
-	// How clients sign their calls. Default: an HMAC-SHA256 of the body in hex.
-	Signature *Signature `json:"signature,omitempty"`
-
-	// The configuration of Human API Connect. Default: one client, `hapi1`, with the
-	// secret `sandbox-secret`.
-	HumanAPI *HumanAPI `json:"human_api,omitempty"`
-
-	// The lifetime of an auth token, in whole seconds. Default: `15m`.
-	AuthTokenLifetime caddy.Duration `json:"auth_token_lifetime,omitempty"`
-
-	// The lifetime of a refresh token, in whole seconds. Default: `45d`.
-	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
-
-	// The allowed difference between a signed timestamp and the clock, in both
-	// directions. Default: `1m`.
-	MaxClockSkew caddy.Duration `json:"max_clock_skew,omitempty"`
-
-	// The email addresses of users that exist from the start and after a reset.
-	Users []string `json:"users,omitempty"`
-
-	// Emulates the older responses, in which lifetimes are strings. It applies to Huma
-	// and to Human API.
-	LifetimesAsStrings bool `json:"lifetimes_as_strings,omitempty"`
+	config.Config
 
 	server  *Server
 	poolKey string // the key of the referenced state in states. Empty: none
@@ -148,23 +102,9 @@ func requestTarget(ctx context.Context, r *http.Request) string {
 	return r.RequestURI
 }
 
-// config returns the configuration of the Server, with placeholders replaced.
+// config returns a copy of the configuration, with placeholders replaced.
 func (h *Handler) config() (Config, error) {
-	cfg := Config{
-		Edition:              h.Edition,
-		ProjectID:            h.ProjectID,
-		DeploymentID:         h.DeploymentID,
-		Secret:               h.Secret,
-		AuthTokenLifetime:    time.Duration(h.AuthTokenLifetime),
-		RefreshTokenLifetime: time.Duration(h.RefreshTokenLifetime),
-		Users:                append([]string(nil), h.Users...),
-		LifetimesAsStrings:   h.LifetimesAsStrings,
-		MaxClockSkew:         time.Duration(h.MaxClockSkew),
-		Prefix:               h.Prefix,
-	}
-	if h.Signature != nil {
-		cfg.Signature = *h.Signature
-	}
+	cfg := h.Config
 	values := map[string]*string{
 		"project_id":       &cfg.ProjectID,
 		"deployment_id":    &cfg.DeploymentID,
@@ -175,23 +115,34 @@ func (h *Handler) config() (Config, error) {
 		"id":               &cfg.Signature.ID,
 		"timestamp_header": &cfg.Signature.TimestampHeader,
 	}
+	cfg.Users, cfg.HumanAPI.ExtraScopes = slices.Clone(cfg.Users), slices.Clone(cfg.HumanAPI.ExtraScopes)
 	for i := range cfg.Users {
 		values[fmt.Sprintf("user %d", i+1)] = &cfg.Users[i]
+	}
+	for i := range cfg.HumanAPI.ExtraScopes {
+		values[fmt.Sprintf("human_api extra_scopes %d", i+1)] = &cfg.HumanAPI.ExtraScopes[i]
 	}
 	var errs []error
 	for option, value := range values {
 		errs = append(errs, replacePlaceholders(option, value))
 	}
-	if h.ClientIDs != nil {
-		cfg.ClientIDs = make(map[string]string, len(h.ClientIDs))
-		for clientType, id := range h.ClientIDs {
-			errs = append(errs, replacePlaceholders("client_id "+clientType, &id))
-			cfg.ClientIDs[clientType] = id
-		}
+	cfg.ClientIDs = maps.Clone(cfg.ClientIDs)
+	for clientType, id := range cfg.ClientIDs {
+		errs = append(errs, replacePlaceholders("client_id "+clientType, &id))
+		cfg.ClientIDs[clientType] = id
 	}
-	var err error
-	cfg.HumanAPI, err = expandHumanAPI(h.HumanAPI)
-	return cfg, errors.Join(append(errs, err)...)
+	if cfg.HumanAPI.Clients != nil {
+		cfg.HumanAPI.Clients = make(map[string]string)
+	}
+	for id, secret := range h.HumanAPI.Clients {
+		option := "human_api client " + id
+		errs = append(errs, replacePlaceholders(option, &id), replacePlaceholders(option, &secret))
+		if _, found := cfg.HumanAPI.Clients[id]; found {
+			errs = append(errs, fmt.Errorf("%s: duplicate client id %q", option, id))
+		}
+		cfg.HumanAPI.Clients[id] = secret
+	}
+	return cfg, errors.Join(errs...)
 }
 
 // replacePlaceholders replaces the placeholders in a value and removes line breaks at
@@ -212,31 +163,6 @@ func replacePlaceholders(option string, value *string) error {
 	}
 	*value = replaced
 	return nil
-}
-
-// expandHumanAPI returns a copy of h with placeholders replaced. Nil is the zero value.
-func expandHumanAPI(h *HumanAPI) (HumanAPI, error) {
-	if h == nil {
-		return HumanAPI{}, nil
-	}
-	expanded := *h
-	expanded.ExtraScopes = slices.Clone(h.ExtraScopes)
-	var errs []error
-	for i := range expanded.ExtraScopes {
-		errs = append(errs, replacePlaceholders("human_api extra_scopes", &expanded.ExtraScopes[i]))
-	}
-	if h.Clients != nil {
-		expanded.Clients = make(map[string]string, len(h.Clients))
-	}
-	for id, secret := range h.Clients {
-		option := "human_api client " + id
-		errs = append(errs, replacePlaceholders(option, &id), replacePlaceholders(option, &secret))
-		if _, found := expanded.Clients[id]; found {
-			errs = append(errs, fmt.Errorf("%s: duplicate client id %q", option, id))
-		}
-		expanded.Clients[id] = secret
-	}
-	return expanded, errors.Join(errs...)
 }
 
 // Interface guards

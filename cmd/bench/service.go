@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
@@ -40,7 +42,7 @@ func newService(ctx context.Context, users int) (*service, error) {
 	s := &service{
 		address: listener.Addr().String(),
 		// No token expires during a measurement.
-		huma: sandbox.New(sandbox.Config{AuthTokenLifetime: 24 * time.Hour}),
+		huma: sandbox.New(sandbox.Config{AuthTokenLifetime: caddy.Duration(24 * time.Hour)}),
 	}
 	for i := range users {
 		s.huma.AddUser(userName(i))

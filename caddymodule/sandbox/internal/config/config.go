@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
@@ -19,58 +21,54 @@ import (
 // HMAC-SHA256 signature over the body; for Human API the client hapi1 with the same
 // secret.
 type Config struct {
-	// Edition is the edition of Huma's guide whose API the sandbox plays: newest, middle
-	// or oldest. In middle, a sign-up responds with the uid and without tokens. In oldest,
-	// the calls are POST /auth/v1/private/signin and /signup with the secret in the header
-	// verification-token and without a signature. Calls of another edition are rejected.
-	// Default: newest.
-	Edition string
+	// The path prefix of the APIs' endpoints, such as `/huma`. It does not apply to
+	// the control API and the web page. Default: none.
+	Prefix string `json:"prefix,omitempty"`
 
-	// ProjectID is the only accepted projectId. Default: p1.
-	ProjectID string
+	// The edition of Huma's guide whose API the sandbox plays: `newest`, `middle` or
+	// `oldest`. In `middle`, a sign-up responds without tokens. In `oldest`, the calls
+	// have other paths, the member `method` and the secret in the header
+	// `verification-token`. Calls of another edition are rejected. Default: `newest`.
+	Edition string `json:"edition,omitempty"`
 
-	// DeploymentID is the only accepted value of the deploymentId header.
-	// Default: d1.
-	DeploymentID string
+	// The only accepted project id. Default: `p1`.
+	ProjectID string `json:"project_id,omitempty"`
 
-	// ClientIDs are the accepted client ids by client type: ios, android, web. If it is
-	// not nil, it replaces all defaults.
-	// Default: ios c1, android c2, web c3.
-	ClientIDs map[string]string
+	// The only accepted deployment id. Default: `d1`.
+	DeploymentID string `json:"deployment_id,omitempty"`
 
-	// Secret is the key of the signature. Default: sandbox-secret.
-	Secret string
+	// The accepted client ids by client type: `ios`, `android`, `web`. If it is set,
+	// it replaces all defaults.
+	// Default: ios `c1`, android `c2`, web `c3`.
+	ClientIDs map[string]string `json:"client_ids,omitempty"`
 
-	// Signature defines how clients sign their calls.
-	Signature Signature
+	// The key of the signature. Line breaks at the end are removed.
+	// Default: `sandbox-secret`.
+	Secret string `json:"secret,omitempty"`
 
-	// HumanAPI is the configuration of Human API Connect. Of the other fields, only
-	// LifetimesAsStrings and Prefix apply to it, too.
-	HumanAPI HumanAPI
+	// How clients sign their calls. Default: an HMAC-SHA256 of the body in hex.
+	Signature Signature `json:"signature,omitzero"`
 
-	// AuthTokenLifetime is the lifetime of an auth token, in whole seconds.
-	// Default: 15m.
-	AuthTokenLifetime time.Duration
+	// The configuration of Human API Connect. Default: one client, `hapi1`, with the
+	// secret `sandbox-secret`.
+	HumanAPI HumanAPI `json:"human_api,omitzero"`
 
-	// RefreshTokenLifetime is the lifetime of a refresh token, in whole seconds.
-	// Default: 1080h (45 days).
-	RefreshTokenLifetime time.Duration
+	// The lifetime of an auth token, in whole seconds. Default: `15m`.
+	AuthTokenLifetime caddy.Duration `json:"auth_token_lifetime,omitempty"`
 
-	// Users are the email addresses of users that exist from the start and after a
-	// reset.
-	Users []string
+	// The lifetime of a refresh token, in whole seconds. Default: `45d`.
+	RefreshTokenLifetime caddy.Duration `json:"refresh_token_lifetime,omitempty"`
 
-	// LifetimesAsStrings emulates the older responses, in which lifetimes are strings
-	// such as "900" and "3887999.603985". It applies to Huma and to Human API.
-	LifetimesAsStrings bool
+	// The allowed difference between a signed timestamp and the clock, in both
+	// directions. Default: `1m`.
+	MaxClockSkew caddy.Duration `json:"max_clock_skew,omitempty"`
 
-	// MaxClockSkew is the allowed difference between a signed timestamp and the
-	// sandbox's clock, in both directions. Default: 1m.
-	MaxClockSkew time.Duration
+	// The email addresses of users that exist from the start and after a reset.
+	Users []string `json:"users,omitempty"`
 
-	// Prefix is the path prefix of the APIs' endpoints, such as "/huma". It does not
-	// apply to the control API and the web page. Default: none.
-	Prefix string
+	// Emulates the older responses, in which lifetimes are strings. It applies to Huma
+	// and to Human API.
+	LifetimesAsStrings bool `json:"lifetimes_as_strings,omitempty"`
 }
 
 // Signature defines how clients sign calls of the Integration API. How the real service
@@ -153,9 +151,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Signature.HeaderName, "signature")
 	setDefault(&c.Signature.ID, "sandbox")
 	setDefault(&c.Signature.TimestampHeader, "X-Timestamp")
-	setDefault(&c.AuthTokenLifetime, 15*time.Minute)
-	setDefault(&c.RefreshTokenLifetime, 45*24*time.Hour)
-	setDefault(&c.MaxClockSkew, time.Minute)
+	setDefault(&c.AuthTokenLifetime, caddy.Duration(15*time.Minute))
+	setDefault(&c.RefreshTokenLifetime, caddy.Duration(45*24*time.Hour))
+	setDefault(&c.MaxClockSkew, caddy.Duration(time.Minute))
 	c.HumanAPI = c.HumanAPI.withDefaults()
 	c.Prefix = strings.TrimRight(c.Prefix, "/")
 	return c
@@ -187,14 +185,9 @@ func (c Config) check() error {
 	if len(c.ClientIDs) == 0 {
 		errs = append(errs, errors.New("client_id: at least one client is required"))
 	}
-	if c.AuthTokenLifetime < time.Second {
-		errs = append(errs, fmt.Errorf("auth_token_lifetime: must be at least 1s, not %s", c.AuthTokenLifetime))
-	}
-	if c.RefreshTokenLifetime < time.Second {
-		errs = append(errs, fmt.Errorf("refresh_token_lifetime: must be at least 1s, not %s", c.RefreshTokenLifetime))
-	}
+	errs = append(errs, checkLifetime("auth_token_lifetime", c.AuthTokenLifetime), checkLifetime("refresh_token_lifetime", c.RefreshTokenLifetime))
 	if c.MaxClockSkew < 0 {
-		errs = append(errs, fmt.Errorf("max_clock_skew: must not be negative, but is %s", c.MaxClockSkew))
+		errs = append(errs, fmt.Errorf("max_clock_skew: must not be negative, but is %s", time.Duration(c.MaxClockSkew)))
 	}
 	for i, user := range c.Users {
 		if problem := service.AddressProblem(user); problem != "" {
@@ -206,6 +199,14 @@ func (c Config) check() error {
 		errs = append(errs, fmt.Errorf("prefix: must start with a slash, unlike %q", c.Prefix))
 	}
 	return errors.Join(append(errs, c.Signature.check(), c.HumanAPI.check())...)
+}
+
+// checkLifetime returns an error if the lifetime of a token is too short.
+func checkLifetime(option string, lifetime caddy.Duration) error {
+	if d := time.Duration(lifetime); d < time.Second {
+		return fmt.Errorf("%s: must be at least 1s, not %s", option, d)
+	}
+	return nil
 }
 
 // check returns everything that is invalid in a signature with defaults.

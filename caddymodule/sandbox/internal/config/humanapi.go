@@ -28,12 +28,6 @@ type HumanAPI struct {
 	ExtraScopes []string `json:"extra_scopes,omitempty"`
 }
 
-// session returns the lifetime of a session token.
-func (h HumanAPI) session() time.Duration { return time.Duration(h.SessionLifetime) }
-
-// id returns the lifetime of an id token.
-func (h HumanAPI) id() time.Duration { return time.Duration(h.IDLifetime) }
-
 // withDefaults returns a deep copy of h with defaults for all fields that are not set.
 func (h HumanAPI) withDefaults() HumanAPI {
 	h.Clients = maps.Clone(h.Clients)
@@ -57,12 +51,7 @@ func (h HumanAPI) check() error {
 	if len(h.Clients) == 0 {
 		errs = append(errs, errors.New("human_api client: at least one client is required"))
 	}
-	if h.session() < time.Second {
-		errs = append(errs, fmt.Errorf("human_api session_lifetime: must be at least 1s, not %s", h.session()))
-	}
-	if h.id() < time.Second {
-		errs = append(errs, fmt.Errorf("human_api id_lifetime: must be at least 1s, not %s", h.id()))
-	}
+	errs = append(errs, checkLifetime("human_api session_lifetime", h.SessionLifetime), checkLifetime("human_api id_lifetime", h.IDLifetime))
 	if slices.Contains(h.ExtraScopes, "") {
 		errs = append(errs, errors.New("human_api extra_scopes: a scope must not be empty"))
 	}

@@ -64,7 +64,7 @@ func (a *api) checkHawk(r signedRequest) error {
 	}
 	// This is the last check, so that only clients with the secret can use up a nonce.
 	// The nonce is kept for as long as its timestamp would be accepted.
-	if !a.state.useNonce(h.ID+"\x00"+h.TS+"\x00"+h.Nonce, ts.Add(a.cfg.MaxClockSkew)) {
+	if !a.state.useNonce(h.ID+"\x00"+h.TS+"\x00"+h.Nonce, ts.Add(time.Duration(a.cfg.MaxClockSkew))) {
 		return errors.New("the Hawk nonce was already used")
 	}
 	return nil

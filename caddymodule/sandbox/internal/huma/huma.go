@@ -178,10 +178,11 @@ func (a *api) refresh(r *service.Request) *service.Response {
 	if rejected != nil {
 		return rejected
 	}
-	token := a.state.issue(claims{Subject: old.Subject, Type: authToken, ProjectID: old.ProjectID, ClientID: old.ClientID}, a.cfg.AuthTokenLifetime)
+	lifetime := time.Duration(a.cfg.AuthTokenLifetime)
+	token := a.state.issue(claims{Subject: old.Subject, Type: authToken, ProjectID: old.ProjectID, ClientID: old.ClientID}, lifetime)
 	return service.JSON(r.Operation.Success, map[string]any{
 		"authToken":             token,
-		"expiresIn":             a.lifetime(a.cfg.AuthTokenLifetime),
+		"expiresIn":             a.lifetime(lifetime),
 		"refreshToken":          r.Member("refreshToken"),
 		"refreshTokenExpiresIn": a.lifetime(old.expires().Sub(a.state.now())),
 	})
@@ -229,12 +230,13 @@ func (a *api) tokenResponse(r *service.Request, user User) *service.Response {
 	base := claims{Subject: user.UID, ProjectID: a.cfg.ProjectID, ClientID: r.Member("clientId")}
 	auth, refresh := base, base
 	auth.Type, refresh.Type = authToken, refreshToken
+	authLifetime, refreshLifetime := time.Duration(a.cfg.AuthTokenLifetime), time.Duration(a.cfg.RefreshTokenLifetime)
 	return service.JSON(r.Operation.Success, map[string]any{
 		"uid":                user.UID,
-		"authToken":          a.state.issue(auth, a.cfg.AuthTokenLifetime),
-		"authTokenExpiresIn": a.lifetime(a.cfg.AuthTokenLifetime),
-		"refreshToken":       a.state.issue(refresh, a.cfg.RefreshTokenLifetime),
-		"expiresIn":          a.lifetime(a.cfg.RefreshTokenLifetime),
+		"authToken":          a.state.issue(auth, authLifetime),
+		"authTokenExpiresIn": a.lifetime(authLifetime),
+		"refreshToken":       a.state.issue(refresh, refreshLifetime),
+		"expiresIn":          a.lifetime(refreshLifetime),
 	})
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
@@ -59,7 +61,7 @@ func TestAddressesFoldASCIIOnly(t *testing.T) {
 }
 
 func TestTokensAreJWTs(t *testing.T) {
-	fake, c := start(t, config.Config{AuthTokenLifetime: time.Minute, RefreshTokenLifetime: time.Hour})
+	fake, c := start(t, config.Config{AuthTokenLifetime: caddy.Duration(time.Minute), RefreshTokenLifetime: caddy.Duration(time.Hour)})
 	user, _ := fake.Create("alice@example.com", nil)
 	in := c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn)
 	for member, lifetime := range map[string]float64{"authToken": 60, "refreshToken": 3600} {

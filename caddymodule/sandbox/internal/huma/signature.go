@@ -150,5 +150,5 @@ func parseTimestamp(s string) (time.Time, bool) {
 
 // isRecent reports whether t is within the allowed clock skew.
 func (a *api) isRecent(t time.Time) bool {
-	return a.state.now().Sub(t).Abs() <= a.cfg.MaxClockSkew
+	return a.state.now().Sub(t).Abs() <= time.Duration(a.cfg.MaxClockSkew)
 }
