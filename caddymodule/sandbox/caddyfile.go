@@ -2,15 +2,11 @@ package sandbox
 
 import (
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
 )
 
 func init() {
@@ -35,13 +31,13 @@ type parseOption func(h *Handler, d *caddyfile.Dispenser) error
 var options = map[string]parseOption{
 	"name":                   text(func(h *Handler) *string { return &h.Name }),
 	"prefix":                 text(func(h *Handler) *string { return &h.Prefix }),
-	"edition":                choice(func(h *Handler) *string { return &h.Edition }, config.Editions),
+	"edition":                text(func(h *Handler) *string { return &h.Edition }),
 	"project_id":             text(func(h *Handler) *string { return &h.ProjectID }),
 	"deployment_id":          text(func(h *Handler) *string { return &h.DeploymentID }),
 	"secret":                 text(func(h *Handler) *string { return &h.Secret }),
-	"auth_token_lifetime":    duration(func(h *Handler) *caddy.Duration { return &h.AuthTokenLifetime }, time.Second),
-	"refresh_token_lifetime": duration(func(h *Handler) *caddy.Duration { return &h.RefreshTokenLifetime }, time.Second),
-	"max_clock_skew":         duration(func(h *Handler) *caddy.Duration { return &h.MaxClockSkew }, 0),
+	"auth_token_lifetime":    duration(func(h *Handler) *caddy.Duration { return &h.AuthTokenLifetime }),
+	"refresh_token_lifetime": duration(func(h *Handler) *caddy.Duration { return &h.RefreshTokenLifetime }),
+	"max_clock_skew":         duration(func(h *Handler) *caddy.Duration { return &h.MaxClockSkew }),
 	"lifetimes_as_strings":   flag(func(h *Handler) *bool { return &h.LifetimesAsStrings }),
 	"client_id":              parseClientID,
 	"signature":              parseSignature,
@@ -51,7 +47,7 @@ var options = map[string]parseOption{
 
 // signatureOptions are the options in the block of signature.
 var signatureOptions = map[string]parseOption{
-	"encoding":         choice(func(h *Handler) *string { return &h.Signature.Encoding }, config.Encodings),
+	"encoding":         text(func(h *Handler) *string { return &h.Signature.Encoding }),
 	"payload":          text(func(h *Handler) *string { return &h.Signature.Payload }),
 	"header_name":      text(func(h *Handler) *string { return &h.Signature.HeaderName }),
 	"id":               text(func(h *Handler) *string { return &h.Signature.ID }),
@@ -61,15 +57,16 @@ var signatureOptions = map[string]parseOption{
 // humanAPIOptions are the options in the block of human_api.
 var humanAPIOptions = map[string]parseOption{
 	"client":           parseHumanClient,
-	"session_lifetime": duration(func(h *Handler) *caddy.Duration { return &h.HumanAPI.SessionLifetime }, time.Second),
-	"id_lifetime":      duration(func(h *Handler) *caddy.Duration { return &h.HumanAPI.IDLifetime }, time.Second),
+	"session_lifetime": duration(func(h *Handler) *caddy.Duration { return &h.HumanAPI.SessionLifetime }),
+	"id_lifetime":      duration(func(h *Handler) *caddy.Duration { return &h.HumanAPI.IDLifetime }),
 	"extra_scopes":     parseExtraScopes,
 }
 
 // repeatable are the options that may be repeated in a block.
 var repeatable = []string{"client_id", "user", "client"}
 
-// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Provision checks the
+// values. Syntax:
 //
 //	huma_sandbox [<matcher>] {
 //		name <name>                              # name of the state; default: default
@@ -130,7 +127,7 @@ func parseBlock(h *Handler, d *caddyfile.Dispenser, table map[string]parseOption
 }
 
 // oneArg returns the only argument of an option. No argument, more than one, and an
-// empty one are errors.
+// empty one, which would mean the default, are errors.
 func oneArg(d *caddyfile.Dispenser) (string, error) {
 	name := d.Val()
 	args := d.RemainingArgs()
@@ -151,29 +148,8 @@ func text(field func(*Handler) *string) parseOption {
 	}
 }
 
-// choice returns the parser of an option with one of the given values.
-func choice(field func(*Handler) *string, values []string) parseOption {
-	return func(h *Handler, d *caddyfile.Dispenser) error {
-		name := d.Val()
-		value, err := oneArg(d)
-		if err != nil {
-			return err
-		}
-		*field(h) = value
-		return oneOf(d, name, value, values)
-	}
-}
-
-// oneOf returns an error unless value is one of the given values.
-func oneOf(d *caddyfile.Dispenser, name, value string, values []string) error {
-	if slices.Contains(values, value) {
-		return nil
-	}
-	return d.Errf("option '%s': unknown value '%s'; use one of %s", name, value, strings.Join(values, ", "))
-}
-
-// duration returns the parser of an option with a positive duration of at least minimum.
-func duration(field func(*Handler) *caddy.Duration, minimum time.Duration) parseOption {
+// duration returns the parser of an option with a positive duration.
+func duration(field func(*Handler) *caddy.Duration) parseOption {
 	return func(h *Handler, d *caddyfile.Dispenser) error {
 		name := d.Val()
 		value, err := oneArg(d)
@@ -186,9 +162,6 @@ func duration(field func(*Handler) *caddy.Duration, minimum time.Duration) parse
 		}
 		if parsed <= 0 {
 			return d.Errf("option '%s' must be positive, not %s", name, value)
-		}
-		if parsed < minimum {
-			return d.Errf("option '%s' must be at least %s, not %s", name, minimum, value)
 		}
 		*field(h) = caddy.Duration(parsed)
 		return nil
@@ -214,12 +187,6 @@ func parseClientID(h *Handler, d *caddyfile.Dispenser) error {
 		return d.Errf("option 'client_id' takes a client type and an id, not %d values", len(args))
 	}
 	clientType, id := args[0], args[1]
-	if err := oneOf(d, "client_id", clientType, config.ClientTypes); err != nil {
-		return err
-	}
-	if id == "" {
-		return d.Errf("option 'client_id': the id of %s must not be empty", clientType)
-	}
 	if _, found := h.ClientIDs[clientType]; found {
 		return d.Errf("option 'client_id': duplicate client type '%s'", clientType)
 	}
@@ -241,15 +208,10 @@ func parseUser(h *Handler, d *caddyfile.Dispenser) error {
 }
 
 // parseSignature parses signature with its block.
-func parseSignature(h *Handler, d *caddyfile.Dispenser) error {
-	algorithm, err := oneArg(d)
-	if err != nil {
+func parseSignature(h *Handler, d *caddyfile.Dispenser) (err error) {
+	if h.Signature.Algorithm, err = oneArg(d); err != nil {
 		return err
 	}
-	if err := oneOf(d, "signature", algorithm, config.Algorithms); err != nil {
-		return err
-	}
-	h.Signature.Algorithm = algorithm
 	return parseBlock(h, d, signatureOptions)
 }
 
@@ -268,9 +230,6 @@ func parseHumanClient(h *Handler, d *caddyfile.Dispenser) error {
 		return d.Errf("option 'client' takes a client id and a secret, not %d values", len(args))
 	}
 	id, secret := args[0], args[1]
-	if id == "" || secret == "" {
-		return d.Err("option 'client': the client id and the secret must not be empty")
-	}
 	if _, found := h.HumanAPI.Clients[id]; found {
 		return d.Errf("option 'client': duplicate client id '%s'", id)
 	}
@@ -283,11 +242,9 @@ func parseHumanClient(h *Handler, d *caddyfile.Dispenser) error {
 
 // parseExtraScopes parses extra_scopes in the block of human_api.
 func parseExtraScopes(h *Handler, d *caddyfile.Dispenser) error {
-	scopes := d.RemainingArgs()
-	if len(scopes) == 0 || slices.Contains(scopes, "") {
-		return d.Err("option 'extra_scopes' takes one or more scopes, which must not be empty")
+	if h.HumanAPI.ExtraScopes = d.RemainingArgs(); len(h.HumanAPI.ExtraScopes) == 0 {
+		return d.Err("option 'extra_scopes' takes one or more scopes")
 	}
-	h.HumanAPI.ExtraScopes = scopes
 	return nil
 }
 

@@ -118,10 +118,10 @@ const (
 // The allowed values of options: the editions, the algorithms and encodings of a
 // signature, and the client types.
 var (
-	Editions    = []string{EditionNewest, EditionMiddle, EditionOldest}
-	Algorithms  = []string{AlgorithmSHA256, AlgorithmSHA512, AlgorithmHawk, AlgorithmOff}
-	Encodings   = []string{"hex", "base64", "base64url"}
-	ClientTypes = []string{"ios", "android", "web"}
+	editions    = []string{EditionNewest, EditionMiddle, EditionOldest}
+	algorithms  = []string{AlgorithmSHA256, AlgorithmSHA512, AlgorithmHawk, AlgorithmOff}
+	encodings   = []string{"hex", "base64", "base64url"}
+	clientTypes = []string{"ios", "android", "web"}
 )
 
 // payloadPlaceholders are the placeholders in Signature.Payload.
@@ -171,12 +171,12 @@ func setDefault[T comparable](p *T, value T) {
 // named as in the Caddyfile.
 func (c Config) check() error {
 	var errs []error
-	if !slices.Contains(Editions, c.Edition) {
-		errs = append(errs, fmt.Errorf("edition: unknown edition %q; use one of %s", c.Edition, strings.Join(Editions, ", ")))
+	if !slices.Contains(editions, c.Edition) {
+		errs = append(errs, fmt.Errorf("edition: unknown edition %q; use one of %s", c.Edition, strings.Join(editions, ", ")))
 	}
 	for _, clientType := range slices.Sorted(maps.Keys(c.ClientIDs)) {
-		if !slices.Contains(ClientTypes, clientType) {
-			errs = append(errs, fmt.Errorf("client_id: unknown client type %q; use one of %s", clientType, strings.Join(ClientTypes, ", ")))
+		if !slices.Contains(clientTypes, clientType) {
+			errs = append(errs, fmt.Errorf("client_id: unknown client type %q; use one of %s", clientType, strings.Join(clientTypes, ", ")))
 		}
 		if c.ClientIDs[clientType] == "" {
 			errs = append(errs, fmt.Errorf("client_id %s: the id must not be empty", clientType))
@@ -212,11 +212,11 @@ func checkLifetime(option string, lifetime caddy.Duration) error {
 // check returns everything that is invalid in a signature with defaults.
 func (s Signature) check() error {
 	var errs []error
-	if !slices.Contains(Algorithms, s.Algorithm) {
-		errs = append(errs, fmt.Errorf("signature: unknown algorithm %q; use one of %s", s.Algorithm, strings.Join(Algorithms, ", ")))
+	if !slices.Contains(algorithms, s.Algorithm) {
+		errs = append(errs, fmt.Errorf("signature: unknown algorithm %q; use one of %s", s.Algorithm, strings.Join(algorithms, ", ")))
 	}
-	if !slices.Contains(Encodings, s.Encoding) {
-		errs = append(errs, fmt.Errorf("signature encoding: unknown encoding %q; use one of %s", s.Encoding, strings.Join(Encodings, ", ")))
+	if !slices.Contains(encodings, s.Encoding) {
+		errs = append(errs, fmt.Errorf("signature encoding: unknown encoding %q; use one of %s", s.Encoding, strings.Join(encodings, ", ")))
 	}
 	for _, h := range [][2]string{{"header_name", s.HeaderName}, {"timestamp_header", s.TimestampHeader}} {
 		if !service.IsHeaderName(h[1]) {
