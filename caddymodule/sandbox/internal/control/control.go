@@ -3,13 +3,11 @@
 package control
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -23,60 +21,42 @@ const maxBody = 1 << 20
 
 // Handler serves the control API and the web page. Create it with New.
 type Handler struct {
-	state     *State
-	endpoints map[string]endpoint
+	state *State
+	mux   *http.ServeMux
 }
-
-// endpoint holds the handlers of one path of the control API by HTTP method.
-type endpoint map[string]http.HandlerFunc
 
 // New returns a handler for a state.
 func New(state *State) *Handler {
-	h := &Handler{state: state}
-	h.endpoints = map[string]endpoint{
-		"calls":    {http.MethodGet: h.getCalls},
-		"users":    {http.MethodGet: h.getUsers},
-		"faults":   {http.MethodGet: h.getFaults, http.MethodPut: h.putFaults},
-		"connect":  {http.MethodPost: h.postConnect},
-		"reset":    {http.MethodPost: h.postReset},
-		"page.js":  {http.MethodGet: pageFile("page.js")},
-		"page.css": {http.MethodGet: pageFile("page.css")},
+	h := &Handler{state, http.NewServeMux()}
+	for pattern, handle := range map[string]http.HandlerFunc{
+		"GET /{$}":               pageFile("page.html"),
+		"GET /_sandbox/page.js":  pageFile("page.js"),
+		"GET /_sandbox/page.css": pageFile("page.css"),
+		"GET /_sandbox/calls":    h.getCalls,
+		"GET /_sandbox/users":    h.getUsers,
+		"GET /_sandbox/faults":   h.getFaults,
+		"PUT /_sandbox/faults":   h.putFaults,
+		"POST /_sandbox/connect": h.postConnect,
+		"POST /_sandbox/reset":   h.postReset,
+	} {
+		h.mux.HandleFunc(pattern, handle)
 	}
 	return h
 }
 
-// ServeHTTP serves the control API under /_sandbox/ and the web page at /.
+// ServeHTTP serves the control API under /_sandbox/ and the web page at /. The other paths
+// are unknown ones of the services.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var e endpoint
-	if name, found := strings.CutPrefix(r.URL.Path, "/_sandbox/"); found {
-		e = h.endpoints[name]
-	}
+	control := strings.HasPrefix(r.URL.Path, "/_sandbox/")
 	switch {
-	case e != nil:
-		e.serve(w, r)
-	case r.URL.Path != "/":
-		writeError(w, http.StatusNotFound, huma.CodeInvalidRequest, "not found")
-	case allowMethods(w, r, http.MethodGet, http.MethodHead):
-		servePage(w, "page.html")
-	}
-}
-
-// serve calls the handler of the request's method. It rejects cross-site requests.
-func (e endpoint) serve(w http.ResponseWriter, r *http.Request) {
-	// A page of another site in the same browser must not read or change anything.
-	// Clients other than browsers do not send this header.
-	if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+	case control && r.Header.Get("Sec-Fetch-Site") == "cross-site":
+		// A page of another site in the same browser must not read or change anything.
+		// Clients other than browsers do not send this header.
 		writeError(w, http.StatusForbidden, huma.CodeForbiddenID, "cross-site requests are not allowed")
-		return
-	}
-	var methods []string
-	for _, m := range []string{http.MethodGet, http.MethodPut, http.MethodPost} {
-		if e[m] != nil {
-			methods = append(methods, m)
-		}
-	}
-	if allowMethods(w, r, methods...) {
-		e[r.Method](w, r)
+	case control || r.URL.Path == "/":
+		h.mux.ServeHTTP(w, r)
+	default:
+		writeError(w, http.StatusNotFound, huma.CodeInvalidRequest, "not found")
 	}
 }
 
@@ -119,7 +99,7 @@ func (h *Handler) getFaults(w http.ResponseWriter, _ *http.Request) {
 
 // putFaults replaces all faults.
 func (h *Handler) putFaults(w http.ResponseWriter, r *http.Request) {
-	faults, err := readFaults(r.Body)
+	faults, err := readFaults(w, r)
 	if err == nil {
 		err = h.state.Shared.Faults.Set(faults)
 	}
@@ -130,35 +110,18 @@ func (h *Handler) putFaults(w http.ResponseWriter, r *http.Request) {
 	h.getFaults(w, r)
 }
 
-// readBody reads a request body of at most maxBody bytes.
-func readBody(body io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
-	}
-	if len(text) > maxBody {
-		return nil, fmt.Errorf("body is longer than %d bytes", maxBody)
-	}
-	return text, nil
-}
-
 // readFaults reads a body that must be one JSON array of faults.
-func readFaults(body io.Reader) ([]service.Fault, error) {
-	text, err := readBody(body)
-	if err != nil {
+func readFaults(w http.ResponseWriter, r *http.Request) ([]service.Fault, error) {
+	var items []json.RawMessage
+	if err := decode(w, r, &items); err != nil {
 		return nil, err
 	}
-	// null would decode to an empty list and remove all faults.
-	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
+	if items == nil { // of null, which must not remove all faults
 		return nil, errors.New("body must be a JSON array of faults")
-	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(text, &items); err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
 	}
 	faults := make([]service.Fault, len(items))
 	for i, item := range items {
-		if bytes.Equal(item, []byte("null")) {
+		if string(item) == "null" {
 			return nil, fmt.Errorf("fault %d: must not be null", i+1)
 		}
 		if err := json.Unmarshal(item, &faults[i]); err != nil {
@@ -168,9 +131,27 @@ func readFaults(body io.Reader) ([]service.Fault, error) {
 	return faults, nil
 }
 
+// decode decodes a body of at most maxBody bytes that must be one JSON value without
+// unknown members.
+func decode(w http.ResponseWriter, r *http.Request, v any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("read body: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("read body: there is something after the JSON value")
+	}
+	return nil
+}
+
 // postConnect changes a user of Human API.
 func (h *Handler) postConnect(w http.ResponseWriter, r *http.Request) {
-	c, err := readConnection(r.Body)
+	var c humanapi.Connection
+	err := decode(w, r, &c)
+	if err == nil && c.ClientUserID == "" {
+		err = errors.New("client_user_id is required")
+	}
 	if err != nil {
 		writeError(w, http.StatusBadRequest, huma.CodeInvalidRequest, err.Error())
 		return
@@ -186,42 +167,10 @@ func (h *Handler) postConnect(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readConnection reads a body that must be one JSON object.
-func readConnection(body io.Reader) (humanapi.Connection, error) {
-	text, err := readBody(body)
-	if err != nil {
-		return humanapi.Connection{}, err
-	}
-	if _, err := service.ParseObject(text); err != nil {
-		return humanapi.Connection{}, fmt.Errorf("read body: %w", err)
-	}
-	var c humanapi.Connection
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return humanapi.Connection{}, fmt.Errorf("read body: %w", err)
-	}
-	if c.ClientUserID == "" {
-		return humanapi.Connection{}, errors.New("client_user_id is required")
-	}
-	return c, nil
-}
-
 // postReset resets the state.
 func (h *Handler) postReset(w http.ResponseWriter, _ *http.Request) {
 	h.state.Reset()
 	w.WriteHeader(http.StatusNoContent)
-}
-
-// allowMethods reports whether the request has one of the given methods. If not, it
-// responds with 405.
-func allowMethods(w http.ResponseWriter, r *http.Request, methods ...string) bool {
-	if slices.Contains(methods, r.Method) {
-		return true
-	}
-	w.Header().Set("Allow", strings.Join(methods, ", "))
-	writeError(w, http.StatusMethodNotAllowed, huma.CodeInvalidRequest, "method not allowed")
-	return false
 }
 
 // writeError responds with an error in the format of Huma.

@@ -19,22 +19,19 @@ var pageTypes = map[string]string{
 // pageCSP allows only the page's own files, since the page shows data from clients.
 const pageCSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// servePage responds with one of the embedded files.
-func servePage(w http.ResponseWriter, name string) {
+// pageFile returns a handler that responds with one of the embedded files.
+func pageFile(name string) http.HandlerFunc {
 	content, err := pageFiles.ReadFile("page/" + name)
 	if err != nil {
 		panic(err) // the files are embedded
 	}
-	h := w.Header()
-	h.Set("Content-Type", pageTypes[path.Ext(name)])
-	h.Set("Content-Security-Policy", pageCSP)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(content) // an error means that the client has disconnected
-}
-
-// pageFile returns a handler that responds with one of the embedded files.
-func pageFile(name string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { servePage(w, name) }
+	return func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", pageTypes[path.Ext(name)])
+		h.Set("Content-Security-Policy", pageCSP)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		_, _ = w.Write(content) // an error means that the client has disconnected
+	}
 }

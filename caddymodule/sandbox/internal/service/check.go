@@ -139,9 +139,9 @@ func hasType(value any, want MemberType) bool {
 	return false
 }
 
-// ParseObject parses a body that must be one JSON object. In contrast to encoding/json,
+// parseObject parses a body that must be one JSON object. In contrast to encoding/json,
 // duplicate members are an error.
-func ParseObject(body []byte) (map[string]any, error) {
+func parseObject(body []byte) (map[string]any, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("not UTF-8")
 	}

@@ -76,7 +76,7 @@ func (r *Request) read(ops []*Operation) error {
 	if r.Body, err = readBody(r.HTTP); len(r.Body) > MaxBody {
 		r.malformed = errors.New("body is too long")
 	} else {
-		r.Members, r.malformed = ParseObject(r.Body)
+		r.Members, r.malformed = parseObject(r.Body)
 	}
 	for _, r.Operation = range ops {
 		if r.Operation.TokenType == "" || r.Members["type"] == r.Operation.TokenType {
