@@ -88,8 +88,8 @@ func TestPageOffersEveryFault(t *testing.T) {
 }
 
 func TestFaultJSON(t *testing.T) {
-	const text = `[{"op":"signup","times":3,"delay":"1.5s","status":500,"body":"x","headers":{"Retry-After":["1"]},"processed":true,"size":-1,"drip":"1ms","gzip":true},` +
-		`{"op":"signup","appear_after":"2s","reset":"after"},{"redirect":"http://example.com/"},{"garbage":true,"truncate":2}]`
+	const text = `[{"op":"signup","times":3,"status":500,"processed":true,"size":-1,"gzip":true,"delay":"1.5s","body":"x","headers":{"Retry-After":["1"]},"drip":"1ms"},` +
+		`{"op":"signup","reset":"after","appear_after":"2s"},{"redirect":"http://example.com/"},{"garbage":true,"truncate":2}]`
 	var faults []service.Fault
 	if err := json.Unmarshal([]byte(text), &faults); err != nil {
 		t.Fatal(err)

@@ -47,69 +47,69 @@ const (
 type Fault struct {
 	// Op is the operation that the fault matches. "" and "*" match all operations;
 	// connect matches all of Human API.
-	Op string
+	Op string `json:"op,omitempty"`
 
 	// Times is the number of calls that the fault applies to. 0: no limit.
-	Times int
+	Times int `json:"times,omitempty"`
 
 	// Delay is the time to wait before anything else, at most 24h. If the client
 	// disconnects meanwhile, the call is not processed.
-	Delay time.Duration
+	Delay time.Duration `json:"-"`
 
 	// Status is the status of the response, from 200 to 599. 0: the usual one.
-	Status int
+	Status int `json:"status,omitempty"`
 
 	// Body is the body of the response. Empty: the usual one.
-	Body string
+	Body string `json:"-"`
 
 	// Code is one of the eight error codes in Human API's guide. It requires the
 	// operation session, id or connect, and excludes Body. If Status is 0, the response
 	// has the sandbox's status for this code.
-	Code string
+	Code string `json:"code,omitempty"`
 
 	// Shape is the position of Code in the body, which is not published: the member
 	// errorCode (the default), error_code, code, error, message or type; "nested" for
 	// {"error": {"code": …}}; or "text" for a part of message.
-	Shape string
+	Shape string `json:"shape,omitempty"`
 
 	// Headers are set on the response and replace the sandbox's own.
-	Headers http.Header
+	Headers http.Header `json:"-"`
 
 	// Processed processes the call before the response with Status and Body, for example
 	// a sign-up that creates the user and responds with 500. Without a Body, a Status
 	// below 400 has the usual body.
-	Processed bool
+	Processed bool `json:"processed,omitempty"`
 
 	// AppearAfter, for signup only, creates the user this long after the call was
 	// received, at most 24h, even if the client disconnects. Without Status and Body,
 	// the response is 504. An invalid sign-up is rejected as usual. If the address is
 	// taken meanwhile, no user is created.
-	AppearAfter time.Duration
+	AppearAfter time.Duration `json:"-"`
 
 	// Reset is ResetBefore or ResetAfter. Empty: no reset.
-	Reset string
+	Reset string `json:"reset,omitempty"`
 
 	// Redirect is the Location of a 307 response. Empty: no redirect.
-	Redirect string
+	Redirect string `json:"redirect,omitempty"`
 
 	// Garbage responds with 200 and a body that is not JSON.
-	Garbage bool
+	Garbage bool `json:"garbage,omitempty"`
 
 	// Truncate is the number of bytes of the body after which the connection is closed.
 	// Content-Length is that of the whole body, and at least one byte is missing.
 	// 0: no truncation.
-	Truncate int
+	Truncate int `json:"truncate,omitempty"`
 
 	// Size is the number of bytes to which the body is padded with trailing spaces, at
 	// most 1 GiB. -1: endless. 0: no padding.
-	Size int64
+	Size int64 `json:"size,omitempty"`
 
 	// Drip is the time to wait before each byte of the body, at most 24h.
-	Drip time.Duration
+	Drip time.Duration `json:"-"`
 
 	// Gzip compresses the body, even if the client does not accept gzip. With Size it is
 	// a decompression bomb.
-	Gzip bool
+	Gzip bool `json:"gzip,omitempty"`
 }
 
 // check returns an error if the fault is invalid.

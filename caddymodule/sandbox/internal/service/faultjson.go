@@ -8,26 +8,18 @@ import (
 	"time"
 )
 
-// faultJSON is the JSON format of a Fault.
+// faultJSON is the JSON format of a Fault: its fields, some of them in another form.
 type faultJSON struct {
-	Op          string                  `json:"op,omitempty"`
-	Times       int                     `json:"times,omitempty"`
+	*fields
 	Delay       string                  `json:"delay,omitempty"`
-	Status      int                     `json:"status,omitempty"`
 	Body        json.RawMessage         `json:"body,omitempty"`
-	Code        string                  `json:"code,omitempty"`
-	Shape       string                  `json:"shape,omitempty"`
 	Headers     map[string]headerValues `json:"headers,omitempty"`
-	Processed   bool                    `json:"processed,omitempty"`
 	AppearAfter string                  `json:"appear_after,omitempty"`
-	Reset       string                  `json:"reset,omitempty"`
-	Redirect    string                  `json:"redirect,omitempty"`
-	Garbage     bool                    `json:"garbage,omitempty"`
-	Truncate    int                     `json:"truncate,omitempty"`
-	Size        int64                   `json:"size,omitempty"`
 	Drip        string                  `json:"drip,omitempty"`
-	Gzip        bool                    `json:"gzip,omitempty"`
 }
+
+// fields are the fields of a Fault, without its methods.
+type fields Fault
 
 // headerValues are the values of a header: in JSON a string or a list of strings.
 type headerValues []string
@@ -44,10 +36,7 @@ func (h *headerValues) UnmarshalJSON(b []byte) error {
 
 // MarshalJSON implements json.Marshaler, in the format that UnmarshalJSON accepts.
 func (f Fault) MarshalJSON() ([]byte, error) {
-	w := faultJSON{
-		Op: f.Op, Times: f.Times, Status: f.Status, Code: f.Code, Shape: f.Shape, Processed: f.Processed, Reset: f.Reset,
-		Redirect: f.Redirect, Garbage: f.Garbage, Truncate: f.Truncate, Size: f.Size, Gzip: f.Gzip,
-	}
+	w := faultJSON{fields: (*fields)(&f)}
 	for _, d := range []struct {
 		from time.Duration
 		to   *string
@@ -74,15 +63,12 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements json.Unmarshaler. Unknown members are an error.
 func (f *Fault) UnmarshalJSON(b []byte) error {
-	var w faultJSON
+	*f = Fault{}
+	w := faultJSON{fields: (*fields)(f)}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&w); err != nil {
 		return err
-	}
-	*f = Fault{
-		Op: w.Op, Times: w.Times, Status: w.Status, Code: w.Code, Shape: w.Shape, Processed: w.Processed, Reset: w.Reset,
-		Redirect: w.Redirect, Garbage: w.Garbage, Truncate: w.Truncate, Size: w.Size, Gzip: w.Gzip,
 	}
 	for _, d := range []struct {
 		name, from string
