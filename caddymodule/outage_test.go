@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
+	"github.com/caddy-huma/caddy-huma/internal/faultproxy"
 )
 
 // The tests in this file check the responses while the service or the network fails.

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
+	"github.com/caddy-huma/caddy-huma/internal/faultproxy"
 )
 
 // longTest reports whether long tests are enabled (CADDY_HUMA_LONG).
@@ -60,8 +60,7 @@ func TestH10H11H12_OneAccountAfterAnyFault(t *testing.T) {
 	err := l.proxy.Each(func() faultproxy.Fault {
 		kinds := []faultproxy.Fault{
 			{}, {}, {}, {},
-			{Kind: faultproxy.ResetBefore},
-			{Kind: faultproxy.ResetSent},
+			{Kind: faultproxy.Refuse},
 			{Kind: faultproxy.Reset, After: rand.IntN(600)},
 			{Kind: faultproxy.Cut, After: rand.IntN(600)},
 			{Slice: 40}, {Delay: 30 * time.Millisecond},

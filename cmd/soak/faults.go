@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
+	"github.com/caddy-huma/caddy-huma/internal/faultproxy"
 )
 
 // fault is a fault of the service or of Redis.
@@ -43,8 +43,8 @@ var faults = []fault{
 		sandbox.Fault{Op: sandbox.OpSignUp, AppearAfter: 2 * time.Second},
 	}},
 	{name: "reset", period: 100 * time.Millisecond, variants: []any{
-		faultproxy.Fault{Kind: faultproxy.ResetBefore},
-		faultproxy.Fault{Kind: faultproxy.ResetSent},
+		sandbox.Fault{Reset: sandbox.ResetBefore},
+		sandbox.Fault{Reset: sandbox.ResetAfter},
 		faultproxy.Fault{Kind: faultproxy.Reset},
 		faultproxy.Fault{Kind: faultproxy.Reset, After: 1},
 		faultproxy.Fault{Kind: faultproxy.Reset, After: 300},

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/faultproxy"
+	"github.com/caddy-huma/caddy-huma/internal/faultproxy"
 	"github.com/caddy-huma/caddy-huma/internal/redisserver"
 )
 

@@ -2,19 +2,13 @@ package faultproxy
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"net"
-	"os"
 	"sync"
 	"time"
 )
 
 const (
-	// requestQuiet is the time without data from the client after which its request is
-	// considered complete.
-	requestQuiet = 20 * time.Millisecond
-
 	dialTimeout = 10 * time.Second // for connecting to the service
 	bufferSize  = 32 << 10         // in bytes, per direction
 )
@@ -71,17 +65,7 @@ func (c *conn) copyRequests(responses *sync.WaitGroup) bool {
 		if n > 0 && !c.forwardRequest(buf[:n], responses) {
 			return false
 		}
-		switch {
-		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			// The deadline was set for ResetSent: the request is complete.
-			if f, _ := c.currentFault(); f.Kind == ResetSent {
-				_ = c.client.SetLinger(0)
-				_ = c.client.Close()
-				return true
-			}
-			_ = c.client.SetReadDeadline(time.Time{})
-		default:
+		if err != nil {
 			return c.closeWrite()
 		}
 	}
@@ -97,24 +81,14 @@ func (c *conn) forwardRequest(b []byte, responses *sync.WaitGroup) bool {
 	}
 	c.mu.Unlock()
 
-	f, _ := c.faultForData()
-	switch f.Kind {
-	case Hang:
+	if f, _ := c.faultForData(); f.Kind == Hang {
 		return true
-	case ResetBefore:
-		c.reset()
-		return false
 	}
 	if c.service == nil && !c.dial(responses) { // only this goroutine sets c.service
 		return false
 	}
-	if _, err := c.service.Write(b); err != nil {
-		return false
-	}
-	if f.Kind == ResetSent {
-		_ = c.client.SetReadDeadline(time.Now().Add(requestQuiet))
-	}
-	return true
+	_, err := c.service.Write(b)
+	return err == nil
 }
 
 // dial connects to the service and starts to forward its responses. If it cannot connect,
@@ -177,9 +151,6 @@ func (c *conn) forwardResponse(b []byte) bool {
 		switch f.Kind {
 		case Hang:
 			return true
-		case ResetBefore, ResetSent:
-			c.reset() // the fault was set after the request was forwarded
-			return false
 		case Reset, Cut:
 			if left = min(left, f.After-c.addPassed(0)); left <= 0 {
 				c.endWith(f.Kind)

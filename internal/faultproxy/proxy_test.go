@@ -106,8 +106,6 @@ func TestFaults(t *testing.T) {
 		processed int64
 	}{
 		{"refuse", Fault{Kind: Refuse}, syscall.ECONNREFUSED, 0},
-		{"reset before", Fault{Kind: ResetBefore}, syscall.ECONNRESET, 0},
-		{"reset sent", Fault{Kind: ResetSent}, syscall.ECONNRESET, 1},
 		{"reset", Fault{Kind: Reset}, syscall.ECONNRESET, 1},
 		{"reset late", Fault{Kind: Reset, After: 140}, syscall.ECONNRESET, 1},
 		{"cut", Fault{Kind: Cut}, io.EOF, 1},
@@ -146,38 +144,10 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestResetSentServiceContinues checks that the service does not notice that the
-// connection of the client was reset.
-func TestResetSentServiceContinues(t *testing.T) {
-	canceled, done := make(chan bool, 1), make(chan struct{})
-	s := new(service)
-	s.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		select {
-		case <-r.Context().Done():
-			canceled <- true
-		case <-done:
-			canceled <- false
-		}
-	}))
-	t.Cleanup(s.Close)
-	p, c := newProxy(t, s), newClient(t)
-	p.mustSet(t, Fault{Kind: ResetSent})
-	if _, err := post(c, p); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("%v, want a reset", err)
-	}
-	time.Sleep(50 * time.Millisecond)
-	close(done)
-	if <-canceled {
-		t.Error("the request's context was canceled")
-	}
-	testutil.Eventually(t, 5*time.Second, "the connection is closed", func() bool { return p.Stats().Open == 0 })
-}
-
 // TestAfter checks that exactly After bytes are forwarded.
 func TestAfter(t *testing.T) {
-	for _, kind := range []Kind{Reset, Cut} {
-		t.Run(kind.String(), func(t *testing.T) {
+	for name, kind := range map[string]Kind{"reset": Reset, "cut": Cut} {
+		t.Run(name, func(t *testing.T) {
 			p := newProxy(t, newService(t))
 			p.mustSet(t, Fault{Kind: kind, After: 17, Slice: 3})
 			conn, err := net.Dial("tcp", p.Addr())
@@ -279,7 +249,7 @@ func TestEach(t *testing.T) {
 	n := 0
 	err := p.Each(func() Fault {
 		n++
-		return []Fault{{}, {Kind: ResetBefore}, {Kind: Refuse}}[(n-1)%3]
+		return []Fault{{}, {Kind: Reset}, {Kind: Refuse}}[(n-1)%3]
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -289,7 +259,7 @@ func TestEach(t *testing.T) {
 			t.Errorf("connection %d: %v", i+1, err)
 		}
 	}
-	if n := s.processed.Load(); n != 2 {
+	if n := s.processed.Load(); n != 3 {
 		t.Errorf("%d requests processed", n)
 	}
 }
@@ -343,7 +313,7 @@ func TestConcurrentFaultChanges(t *testing.T) {
 		})
 	}
 	faults := []Fault{
-		{}, {Kind: Refuse}, {Kind: Hang}, {Kind: ResetBefore}, {Kind: ResetSent}, {Kind: Reset, After: 50}, {Kind: Cut, After: 90},
+		{}, {Kind: Refuse}, {Kind: Hang}, {Kind: Reset, After: 50}, {Kind: Cut, After: 90},
 		{Slice: 2, Pause: time.Millisecond}, {Delay: 5 * time.Millisecond},
 	}
 	for i := range 200 {

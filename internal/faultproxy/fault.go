@@ -19,29 +19,12 @@ const (
 	// Hang accepts connections and discards all data, so that clients time out. A
 	// connection on which data was discarded stays in this state after the fault ends.
 	Hang
-	// ResetBefore resets the connection when the first bytes of a request are received,
-	// before anything is forwarded to the service.
-	ResetBefore
-	// ResetSent resets the connection as soon as the request has been forwarded. The
-	// service processes it, and its response is discarded.
-	ResetSent
 	// Reset resets the connection after Fault.After bytes of responses. With 0, the
 	// service has processed the request and the client gets no response.
 	Reset
 	// Cut is like Reset, but closes the connection regularly (FIN).
 	Cut
 )
-
-// kindNames are the names of the kinds.
-var kindNames = [...]string{"pass", "refuse", "hang", "reset before", "reset sent", "reset", "cut"}
-
-// String implements fmt.Stringer.
-func (k Kind) String() string {
-	if k < 0 || int(k) >= len(kindNames) {
-		return fmt.Sprintf("kind %d", int(k))
-	}
-	return kindNames[k]
-}
 
 // Fault is a fault of a connection. The zero value forwards everything. Delay, Slice and
 // Pause can be combined with all kinds that forward bytes of responses.
@@ -68,7 +51,7 @@ type Fault struct {
 func (f Fault) check() error {
 	switch {
 	case f.Kind < Pass || f.Kind > Cut:
-		return fmt.Errorf("faultproxy: unknown %s", f.Kind)
+		return fmt.Errorf("faultproxy: unknown kind %d", f.Kind)
 	case f.After < 0 || f.Delay < 0 || f.Slice < 0 || f.Pause < 0:
 		return errors.New("faultproxy: After, Delay, Slice and Pause must not be negative")
 	case f.After > 0 && f.Kind != Reset && f.Kind != Cut:

@@ -17,11 +17,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddy-huma/caddy-huma/internal/freeport"
 )
 
 // Proxy forwards connections to a service. Create it with New. It is safe for concurrent
@@ -50,13 +51,19 @@ type Stats struct {
 // New listens on a free loopback port and forwards connections to the service at the
 // given host:port. The caller must call Close.
 func New(service string) (*Proxy, error) {
-	listener, err := listen()
+	// The system does not assign such a port to another process while the proxy refuses
+	// connections.
+	address, err := freeport.Address(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	listener, err := listenOn(address)
 	if err != nil {
 		return nil, err
 	}
 	p := &Proxy{
 		service: service,
-		address: listener.Addr().String(),
+		address: address,
 		conns:   make(map[*conn]struct{}),
 		fault:   func() Fault { return Fault{} },
 	}
@@ -64,26 +71,6 @@ func New(service string) (*Proxy, error) {
 	defer p.mu.Unlock()
 	p.serve(listener)
 	return p, nil
-}
-
-// The ports to listen on. They are below the ephemeral ports, so that the system does not
-// assign the port of a proxy to another process while the proxy refuses connections.
-const (
-	firstPort = 20000
-	lastPort  = 29999
-	attempts  = 100
-)
-
-// listen listens on a random free port.
-func listen() (listener net.Listener, err error) {
-	for range attempts {
-		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		listener, err = listenOn(fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return listener, nil
-		}
-	}
-	return nil, fmt.Errorf("faultproxy: find a free port: %w", err)
 }
 
 // listenOn listens on an address.
