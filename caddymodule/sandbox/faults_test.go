@@ -10,13 +10,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/config"
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/control"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/huma"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
@@ -126,34 +123,32 @@ func TestFaultProcessed(t *testing.T) {
 }
 
 func TestFaultAppearAfter(t *testing.T) {
-	cfg, err := config.Complete(Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var passed atomic.Int64
-	fake := newServer(cfg, control.NewState(func() time.Time { return time.Unix(1_700_000_000+passed.Load(), 0) }))
-	c := sandboxtest.Serve(t, fake)
-
-	setFaults(t, fake, Fault{Op: OpSignUp, AppearAfter: 2 * time.Second, Times: 2}, Fault{Op: OpSignUp, AppearAfter: time.Second, Status: 500, Times: 1}, Fault{Op: OpSignUp, AppearAfter: time.Second, Reset: ResetBefore, Times: 1})
+	fake, c := start(t, Config{})
+	const after = 300 * time.Millisecond
+	setFaults(t, fake, Fault{Op: OpSignUp, AppearAfter: after, Times: 2}, Fault{Op: OpSignUp, AppearAfter: after, Status: 500, Times: 1}, Fault{Op: OpSignUp, AppearAfter: after, Reset: ResetBefore, Times: 1})
 	bad := strings.Replace(sandboxtest.AliceSignUp, "192.0.2.1", "x", 1)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, bad), 400, huma.CodeInvalidRequest)
+	begin := time.Now()
 	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 504, 504)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 403, huma.CodeUserUnknown)
-	passed.Store(1)
-	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 403, huma.CodeUserUnknown)
-	passed.Store(2)
-	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 200, 0)
-	if len(fake.Users()) != 1 {
-		t.Errorf("%d users", len(fake.Users()))
+	testutil.Eventually(t, 5*time.Second, "alice is created", func() bool { return len(fake.Users()) == 1 })
+	if d := time.Since(begin); d < after {
+		t.Errorf("created after %s", d)
 	}
+	sandboxtest.Want(t, c.Post(sandboxtest.SignIn, sandboxtest.AliceSignIn), 200, 0)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, strings.Replace(sandboxtest.AliceSignUp, "alice", "bob", 1)), 500, 500)
 	if _, err := c.Do(c.Request(http.MethodPost, sandboxtest.SignUp, strings.Replace(sandboxtest.AliceSignUp, "alice", "carol", 1))); err == nil {
 		t.Error("no reset")
 	}
 	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, strings.Replace(sandboxtest.AliceSignUp, "alice", "bob", 1)), 201, 0)
-	passed.Store(3)
-	if n := len(fake.Users()); n != 3 {
-		t.Errorf("%d users, want alice, bob and carol once each", n)
+	testutil.Eventually(t, 5*time.Second, "there are alice, bob and carol once each", func() bool { return len(fake.Users()) == 3 })
+
+	setFaults(t, fake, Fault{Op: OpSignUp, AppearAfter: 20 * time.Millisecond})
+	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, strings.Replace(sandboxtest.AliceSignUp, "alice", "dave", 1)), 504, 504)
+	fake.Reset()
+	time.Sleep(50 * time.Millisecond)
+	if users := fake.Users(); len(users) > 0 {
+		t.Errorf("created after a reset: %+v", users)
 	}
 }
 

@@ -149,10 +149,10 @@ func (a *api) signUp(r *service.Request) *service.Response {
 	delete(profile, "password")
 	var user User
 	var created bool
-	if r.CreateAt.IsZero() {
+	if r.CreateAfter == 0 {
 		user, created = a.state.Create(r.Member("email"), profile)
 	} else {
-		created = a.state.createLater(r.Member("email"), profile, r.CreateAt)
+		created = a.state.createLater(r.Member("email"), profile, r.CreateAfter)
 	}
 	if !created {
 		return reject(http.StatusBadRequest, CodeUserExists, "user already exists")

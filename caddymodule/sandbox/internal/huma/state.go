@@ -39,17 +39,9 @@ type State struct {
 	users       map[string]*User // by FoldAddress
 	byUID       map[string]*User
 	order       []*User
-	pending     []pendingUser
 	revoked     map[string]time.Time // until when, by token id: the expiry of the token
 	nonces      map[string]time.Time // until when, by Hawk nonce: the end of its validity
 	lastRemoval time.Time
-}
-
-// pendingUser is a user that is created some time after the sign-up.
-type pendingUser struct {
-	due     time.Time
-	email   string
-	profile map[string]any
 }
 
 // NewState returns an empty state. now is its clock.
@@ -66,7 +58,7 @@ func (s *State) Reset() {
 	s.generation++
 	s.users = make(map[string]*User)
 	s.byUID = make(map[string]*User)
-	s.order, s.pending = nil, nil
+	s.order = nil
 	s.revoked = make(map[string]time.Time)
 	s.nonces = make(map[string]time.Time)
 }
@@ -88,7 +80,6 @@ func (s *State) Seed(seeded *atomic.Uint64, emails []string) {
 func (s *State) find(email string) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.insertDue()
 	u := s.users[service.FoldAddress(email)]
 	if u == nil {
 		return User{}, false
@@ -100,7 +91,6 @@ func (s *State) find(email string) (User, bool) {
 func (s *State) hasUID(uid string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.insertDue()
 	return s.byUID[uid] != nil
 }
 
@@ -109,20 +99,25 @@ func (s *State) hasUID(uid string) bool {
 func (s *State) Create(email string, profile map[string]any) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.insertDue()
 	return s.insert(email, profile)
 }
 
-// createLater creates a user at the time due, unless the address is taken by then. It
-// returns false if the address is taken now.
-func (s *State) createLater(email string, profile map[string]any, due time.Time) bool {
+// createLater creates a user after some time, unless the address is taken by then, or the
+// state was reset. It returns false if the address is taken now.
+func (s *State) createLater(email string, profile map[string]any, after time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.insertDue()
 	if s.users[service.FoldAddress(email)] != nil {
 		return false
 	}
-	s.pending = append(s.pending, pendingUser{due, email, profile})
+	generation := s.generation
+	time.AfterFunc(after, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.generation == generation {
+			s.insert(email, profile)
+		}
+	})
 	return true
 }
 
@@ -130,7 +125,6 @@ func (s *State) createLater(email string, profile map[string]any, due time.Time)
 func (s *State) consent(email string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.insertDue()
 	u := s.users[service.FoldAddress(email)]
 	if u == nil {
 		return false
@@ -144,7 +138,6 @@ func (s *State) consent(email string) bool {
 func (s *State) List(limit int) []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.insertDue()
 	newest := service.Newest(s.order, limit)
 	users := make([]User, 0, len(newest))
 	for _, u := range newest {
@@ -153,24 +146,6 @@ func (s *State) List(limit int) []User {
 		users = append(users, c)
 	}
 	return users
-}
-
-// insertDue creates the pending users that are due. It is called before each access, so
-// that no timer is needed. The caller holds s.mu.
-func (s *State) insertDue() {
-	if len(s.pending) == 0 {
-		return
-	}
-	now := s.now()
-	var pending []pendingUser
-	for _, p := range s.pending {
-		if p.due.After(now) {
-			pending = append(pending, p)
-			continue
-		}
-		s.insert(p.email, p.profile)
-	}
-	s.pending = pending
 }
 
 // insert is Create for callers that hold s.mu.

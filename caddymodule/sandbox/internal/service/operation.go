@@ -52,12 +52,12 @@ func (op *Operation) matches(name string) bool {
 
 // Request is a call of an operation.
 type Request struct {
-	Operation *Operation
-	HTTP      *http.Request
-	Target    string // the request target as the client sent it
-	Body      []byte
-	Members   map[string]any
-	CreateAt  time.Time // see Fault.AppearAfter
+	Operation   *Operation
+	HTTP        *http.Request
+	Target      string // the request target as the client sent it
+	Body        []byte
+	Members     map[string]any
+	CreateAfter time.Duration // see Fault.AppearAfter
 
 	id        string
 	malformed error // why Members is nil

@@ -115,7 +115,7 @@ func (a *API) respond(r *Request, f Fault) (*Response, bool) {
 	var later *Response
 	if f.AppearAfter > 0 {
 		// Before the delay: the user is created even if the client disconnects.
-		r.CreateAt = a.State.Now().Add(f.AppearAfter)
+		r.CreateAfter = f.AppearAfter
 		if later = a.process(r); later.Problem == "" {
 			later = a.ErrorForStatus(http.StatusGatewayTimeout)
 		}
