@@ -6,18 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
+	"github.com/caddy-huma/caddy-huma/internal/process"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -94,9 +93,13 @@ func startExample(t *testing.T) (site, huma string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := strings.NewReplacer("localhost:8080", testutil.FreeAddress(t), "localhost:8081", testutil.FreeAddress(t), "localhost:2019", testutil.FreeAddress(t))
-	site, huma = ports.Replace("localhost:8080"), ports.Replace("localhost:8081")
-	c := startCaddy(t, ports.Replace(string(text)), huma)
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := strings.NewReplacer("testdata/", root+"/testdata/", "localhost:8080", testutil.FreeAddress(t), "localhost:8081", testutil.FreeAddress(t), "localhost:2019", testutil.FreeAddress(t))
+	site, huma = local.Replace("localhost:8080"), local.Replace("localhost:8081")
+	c := startCaddy(t, local.Replace(string(text)), huma)
 	t.Cleanup(func() {
 		c.stop(t)
 		for _, secret := range []string{"@example.com", "sandbox-secret", "Liddell"} {
@@ -108,61 +111,37 @@ func startExample(t *testing.T) (site, huma string) {
 	return "http://" + site, "http://" + huma
 }
 
-// process is a running Caddy.
-type process struct {
-	*exec.Cmd
-	log   bytes.Buffer // must be read after the exit only
-	ended chan error
+// caddyProcess is a running Caddy.
+type caddyProcess struct {
+	*process.Process
+	log bytes.Buffer // must be read after the exit only
 }
 
-// startCaddy starts caddy (see TestMain) with a Caddyfile and waits until it listens.
-func startCaddy(t *testing.T, text, address string) *process {
+// startCaddy starts caddy (see TestMain) with a Caddyfile and waits until it listens. At the
+// end of the test, Caddy is killed if it still runs.
+func startCaddy(t *testing.T, text, address string) *caddyProcess {
 	t.Helper()
-	dir := t.TempDir()
-	config := filepath.Join(dir, "Caddyfile")
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	binary, err := exec.LookPath("caddy")
+	if err != nil {
 		t.Fatal(err)
 	}
-	c := &process{
-		Cmd:   exec.CommandContext(context.Background(), "caddy", "run", "--config", config, "--adapter", "caddyfile"),
-		ended: make(chan error, 1),
-	}
-	c.Dir, c.Stderr = "../..", &c.log
-	c.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "HOME="+dir)
-	if err := c.Start(); err != nil {
+	c := new(caddyProcess)
+	c.Process, err = process.Start(t.Context(), process.Config{
+		Binary: binary, Dir: t.TempDir(), Caddyfile: text, Sites: []string{address},
+		Line: func(line []byte) { fmt.Fprintf(&c.log, "%s\n", line) },
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { c.ended <- c.Wait() }()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-			return c
-		}
-		select {
-		case err := <-c.ended:
-			t.Fatalf("caddy exited: %v\n%s", err, &c.log)
-		default:
-		}
-		if time.Now().After(end) {
-			_ = c.Process.Kill()
-			t.Fatal("caddy does not listen")
-		}
-	}
+	t.Cleanup(c.Kill)
+	return c
 }
 
 // stop stops Caddy with SIGTERM and waits for its exit.
-func (c *process) stop(t *testing.T) {
+func (c *caddyProcess) stop(t *testing.T) {
 	t.Helper()
-	_ = c.Process.Signal(syscall.SIGTERM)
-	select {
-	case err := <-c.ended:
-		if err != nil {
-			t.Errorf("caddy exited: %v\n%s", err, &c.log)
-		}
-	case <-time.After(30 * time.Second):
-		_ = c.Process.Kill()
-		t.Error("caddy did not exit")
+	if err := c.Stop(); err != nil {
+		t.Errorf("caddy exited: %v\n%s", err, &c.log)
 	}
 }
 

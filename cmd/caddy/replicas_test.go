@@ -24,7 +24,7 @@ type replicas struct {
 	huma      string
 	addresses [3]string
 	admins    [3]string // their admin endpoints
-	processes [3]*process
+	processes [3]*caddyProcess
 	client    *http.Client
 }
 
@@ -43,8 +43,7 @@ func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *re
 	huma := testutil.FreeAddress(t)
 	r.huma = "http://" + huma
 	const global = "{\nadmin %s\npersist_config off\nauto_https off\n}\n"
-	sandbox := startCaddy(t, fmt.Sprintf(global, "off")+r.huma+" {\nhuma_sandbox\n}\n", huma)
-	t.Cleanup(func() { sandbox.kill() })
+	startCaddy(t, fmt.Sprintf(global, "off")+r.huma+" {\nhuma_sandbox\n}\n", huma)
 	for i := range r.addresses {
 		r.addresses[i], r.admins[i] = testutil.FreeAddress(t), testutil.FreeAddress(t)
 		r.processes[i] = startCaddy(t, fmt.Sprintf(global, r.admins[i])+`http://`+r.addresses[i]+` {
@@ -70,17 +69,9 @@ func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *re
 				}
 			}
 		}`, r.addresses[i])
-		t.Cleanup(r.processes[i].kill)
 	}
 	r.waitConnected()
 	return r
-}
-
-// kill kills a process, as a crash would.
-func (c *process) kill() {
-	_ = c.Process.Kill()
-	err := <-c.ended
-	c.ended <- err // for the next receive
 }
 
 // waitConnected waits until all replicas have subscribed to invalidations.
@@ -233,7 +224,7 @@ func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 				_, _, _ = r.request(ctx, 0, http.MethodGet, "new@x.example")
 			}()
 			testutil.Eventually(t, patience, "the sign-up is in this state", func() bool { return test.killed(r) })
-			r.processes[0].kill()
+			r.processes[0].Kill()
 			start := time.Now()
 			cancel()
 			<-returned

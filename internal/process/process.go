@@ -212,6 +212,13 @@ func (p *Process) Stop() error {
 	}
 }
 
+// Kill kills the process, as a crash would, and waits for its exit. Further calls do
+// nothing.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // an error means that it has exited
+	<-p.ended
+}
+
 // lines is an io.Writer that splits a log into lines and keeps the last ones.
 type lines struct {
 	each func([]byte)
