@@ -3,7 +3,6 @@ package exchange
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -30,29 +29,12 @@ func tokenExamples(issuedAt time.Time) []*Token {
 	}
 }
 
-func TestGrantsComeBack(t *testing.T) {
-	issuedAt := time.Now()
-	for i, g := range tokenExamples(issuedAt) {
-		b, _ := g.AppendBinary([]byte("before"))
-		b = bytes.TrimPrefix(b, []byte("before"))
-		got, err := DecodeToken(b)
-		if err != nil {
-			t.Fatalf("%d: %v", i, err)
-		}
-		if *got != *g {
-			t.Errorf("%d: another token came back", i)
-		}
-		clear(b) // the decoded value must not reference it
-		if *got != *g {
-			t.Errorf("%d: the token changed with what it was read from", i)
-		}
-	}
-}
-
 func TestRecordsComeBack(t *testing.T) {
 	now := time.Now()
 	for i, g := range tokenExamples(now) {
-		got, err := DecodeRecord(encode(t, Record{Token: g, Until: now.Add(time.Minute)}))
+		b := encode(t, Record{Token: g, Until: now.Add(time.Minute)})
+		got, err := DecodeRecord(b)
+		clear(b) // the decoded value must not reference it
 		if err != nil || got.Err != nil || *got.Token != *g || !got.Until.Equal(now.Add(time.Minute)) {
 			t.Errorf("%d: %v, %v", i, got, err)
 		}
@@ -74,21 +56,15 @@ func TestRecordsComeBack(t *testing.T) {
 	}
 }
 
-// TestRefusalRoundTrip checks that an encoded refusal can be decoded,
-// also one with an extreme RetryAfter, and one that was never cached.
+// TestRefusalRoundTrip checks a refusal that was never cached.
 func TestRefusalRoundTrip(t *testing.T) {
 	now := time.Now()
-	for wait, want := range map[time.Duration]time.Duration{
-		-time.Second: 0, 0: 0, time.Second: time.Second, maxRetryAfter: maxRetryAfter, 48 * time.Hour: maxRetryAfter,
-	} {
-		got, err := DecodeRecord(encode(t, Record{Err: &Error{Code: CodeRefused, RetryAfter: wait}, Until: now.Add(time.Minute)}))
-		if err != nil || got.Err.RetryAfter != want {
-			t.Errorf("%s: %+v, %v; want %s", wait, got.Err, err, want)
-			continue
-		}
-		if age := got.age(time.Now()); age < 0 || age > time.Since(now) {
-			t.Errorf("%s: it is %s old", wait, age)
-		}
+	got, err := DecodeRecord(encode(t, Record{Err: &Error{Code: CodeRefused}, Until: now.Add(time.Minute)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if age := got.age(time.Now()); age < 0 || age > time.Since(now) {
+		t.Errorf("it is %s old", age)
 	}
 }
 
@@ -106,78 +82,43 @@ func TestWhatMayNotBeRepeatedIsNotWritten(t *testing.T) {
 	}
 }
 
-// TestR05_InvalidRecords checks each truncation, and a change of each byte that
-// matters.
+// TestR05_InvalidRecords checks that what cannot be used is an error: other versions, and
+// data that AppendBinary did not write.
 func TestR05_InvalidRecords(t *testing.T) {
 	now := time.Now()
-	g := NewToken(now).Text("a", "b").Lifetime("x", time.Hour).Lifetime("y", 2*time.Hour).Token()
-	good := encode(t, Record{Token: g, Until: now.Add(time.Minute)})
-	const token, gaps = 10, 10 + tokenHeader
-	edit := func(at int, v ...byte) []byte {
+	until := now.Add(time.Minute)
+	token := func(edit func(*Token)) []byte {
+		g := NewToken(now).Text("a", "b").Lifetime("x", time.Hour).Lifetime("y", 2*time.Hour).Token()
+		edit(g)
+		return encode(t, Record{Token: g, Until: until})
+	}
+	good := token(func(*Token) {})
+	header := binary.Size(recordHeader{})
+	edit := func(at int, v byte) []byte {
 		b := bytes.Clone(good)
-		copy(b[at:], v)
+		b[at] = v
 		return b
 	}
-	u32 := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+	refusal := encode(t, Record{Err: &Error{Code: CodeRefused, at: now}, Until: until})
 	for name, b := range map[string][]byte{
-		"nothing":                  nil,
-		"a cut header":             good[:9],
-		"a cut token":              good[:token+5],
-		"cut gaps":                 good[:gaps+3],
-		"a cut text":               good[:len(good)-1],
-		"more text":                append(bytes.Clone(good), ' '),
-		"another version":          edit(0, 2),
-		"another variant":          edit(1, 3),
-		"a token as a refusal":     edit(1, recordRefusal),
-		"over before it began":     edit(2, 0, 0),
-		"a token's other version":  edit(token, 0),
-		"before all time":          edit(token+1, 0xff),
-		"a life that is no gap's":  edit(token+9, u32(17)...),
-		"four gaps":                edit(gaps-1, 4),
-		"no gaps, but a life":      edit(gaps-1, 0),
-		"a gap before the text":    edit(gaps, u32(0)...),
-		"a gap behind the text":    edit(gaps, u32(1000)...),
-		"a gap far behind":         edit(gaps, u32(1<<32-1)...),
-		"gaps in the wrong order":  edit(gaps, u32(g.slots[1].at+1)...),
-		"gaps in one place":        edit(gaps+8, u32(g.slots[0].at)...),
-		"a lifetime of a century":  edit(gaps+12, u32(1<<32-1)...),
-		"a gap behind all others":  edit(gaps+8, u32(1000)...),
-		"a life beyond its own":    edit(token+9, u32(7200)...),
-		"a text without its brace": edit(gaps+16, 'x'),
-		"no text":                  good[:gaps+16],
-		"a text that never ends":   encode(t, Record{Token: NewToken(now).Text("a", strings.Repeat("x", maxText)).Token(), Until: now.Add(time.Minute)}),
-		"good for a century":       encode(t, Record{Token: g, Until: now.Add(100 * 365 * 24 * time.Hour)}),
+		"nothing":                      nil,
+		"a cut header":                 good[:header-1],
+		"no text":                      good[:header],
+		"another version":              edit(0, recordVersion+1),
+		"another kind":                 edit(1, 3),
+		"a token as a refusal":         edit(1, recordRefusal),
+		"four slots":                   token(func(g *Token) { g.count = 4 }),
+		"a slot behind the text":       token(func(g *Token) { g.slots[1].At = uint32(len(g.text)) + 1 }),
+		"a slot far behind":            token(func(g *Token) { g.slots[1].At = 1<<32 - 1 }),
+		"slots in the wrong order":     token(func(g *Token) { g.slots[0].At = g.slots[1].At + 1 }),
+		"a refusal that is cut":        refusal[:header-1],
+		"a refusal without a code":     refusal[:header],
+		"a refusal with another code":  append(bytes.Clone(refusal), 'x'),
+		"an outage in place of a code": append(bytes.Clone(refusal[:header]), CodeUnavailable...),
 	} {
 		if r, err := DecodeRecord(b); err == nil {
 			t.Errorf("%s was decoded: %v", name, r)
 		}
-	}
-	from := func(at, until time.Time) []byte {
-		return encode(t, Record{Err: &Error{Code: CodeRefused, at: at}, Until: until})
-	}
-	refusal := from(now, now.Add(time.Minute))
-	for name, b := range map[string][]byte{
-		"cut":                  refusal[:25],
-		"without a code":       refusal[:26],
-		"another code":         append(bytes.Clone(refusal), 'x'),
-		"an outage":            append(bytes.Clone(refusal[:26]), CodeUnavailable...),
-		"a long wait":          append(append(bytes.Clone(refusal[:18]), 0xff), refusal[19:]...),
-		"over before it began": from(now.Add(time.Hour), now.Add(time.Minute)),
-		"before all time":      from(time.Unix(-1, 0), time.Unix(1, 0)),
-		"good for a century":   from(now, now.Add(100*365*24*time.Hour)),
-	} {
-		if r, err := DecodeRecord(b); err == nil {
-			t.Errorf("refusal, %s was decoded: %v", name, r)
-		}
-	}
-}
-
-// TestR05_InvalidTokens checks data that only the time of its record would reveal
-// as invalid.
-func TestR05_InvalidTokens(t *testing.T) {
-	before, _ := NewToken(time.Unix(-1, 0)).Text("a", "b").Token().AppendBinary(nil)
-	if g, err := DecodeToken(before); err == nil {
-		t.Errorf("from before all time: %v", g)
 	}
 }
 
@@ -198,18 +139,18 @@ func FuzzDecodeRecord(f *testing.F) {
 		if (r.Token == nil) == (r.Err == nil) {
 			t.Fatal("neither a token nor a refusal, or both")
 		}
-		if again := encode(t, r); !bytes.Equal(again, data) {
-			t.Fatal("the encoding differs from the decoded text")
+		again, err := DecodeRecord(encode(t, r))
+		if err != nil || !again.Until.Equal(r.Until) {
+			t.Fatalf("%v came back as %v, %v", r, again, err)
 		}
 		if r.Err != nil {
 			return
 		}
-		// What came out of a Builder is JSON; what did not must not panic.
-		text := r.Token.AppendJSON(nil, now)
-		if first, _ := DecodeToken(data[10:]); first.text != r.Token.text {
-			t.Fatal("the record holds another token")
+		if *again.Token != *r.Token {
+			t.Fatal("another token came back")
 		}
-		_ = json.Valid(text)
+		// What did not come out of a Builder may be invalid JSON, but must not panic.
+		_ = r.Token.AppendJSON(nil, now)
 		_, _ = r.Token.cacheUntil(tenth30), r.Token.expiry()
 	})
 }

@@ -29,10 +29,11 @@ type Token struct {
 // maxSlots is the maximum number of lifetimes of a Token.
 const maxSlots = 3
 
-// lifetimeSlot is the place of a lifetime in the text of a Token.
+// lifetimeSlot is the place of a lifetime in the text of a Token. Its fields are exported
+// for package encoding/binary.
 type lifetimeSlot struct {
-	at   uint32 // offset in the text
-	life uint32 // seconds; 0 is unknown, and written as 0
+	At   uint32 // offset in the text
+	Life uint32 // seconds; 0 is unknown, and written as 0
 }
 
 // Builder builds a Token. Members are added in the order of the response.
@@ -69,7 +70,7 @@ func (b *Builder) Lifetime(name string, lifetime time.Duration) *Builder {
 			b.g.life = life
 		}
 	}
-	b.g.slots[b.g.count] = lifetimeSlot{at: uint32(len(b.text)), life: life} // responses have at most 64 KiB
+	b.g.slots[b.g.count] = lifetimeSlot{At: uint32(len(b.text)), Life: life} // responses have at most 64 KiB
 	b.g.count++
 	return b
 }
@@ -95,10 +96,10 @@ func (b *Builder) name(name string) {
 func (g *Token) AppendJSON(dst []byte, now time.Time) []byte {
 	age, from := max(0, now.UnixNano()-g.issuedAt), uint32(0)
 	for _, slot := range g.slots[:g.count] {
-		dst = append(dst, g.text[from:slot.at]...)
-		left := (int64(slot.life)*int64(time.Second) - age) / int64(time.Second)
+		dst = append(dst, g.text[from:slot.At]...)
+		left := (int64(slot.Life)*int64(time.Second) - age) / int64(time.Second)
 		dst = strconv.AppendInt(dst, max(0, left), 10)
-		from = slot.at
+		from = slot.At
 	}
 	return append(dst, g.text[from:]...)
 }
