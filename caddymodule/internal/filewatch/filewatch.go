@@ -116,7 +116,7 @@ func (w *watcher) round(stop <-chan struct{}) {
 	late := false
 	for r, s := range readers {
 		stamps, ok := known.lookup(r.Files())
-		if ok && slices.Equal(stamps, s.stamps) && !r.Failed() && time.Since(s.read) < readInterval {
+		if ok && slices.EqualFunc(stamps, s.stamps, textfile.Stamp.Equal) && !r.Failed() && time.Since(s.read) < readInterval {
 			continue
 		}
 		done, started := r.Reload()

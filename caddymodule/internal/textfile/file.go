@@ -20,14 +20,14 @@ var errSize = errors.New("file is larger than 1 MiB")
 
 // readFile reads a file and checks that it is text. It blocks if the file system hangs.
 func readFile(path string) ([]byte, error) {
-	// Opening a device can change its state, and opening a FIFO unblocks its writer, so
-	// check the type first. If Stat fails, so does OpenFile, with a better error.
+	// Opening a device can change its state, and opening a FIFO blocks, or unblocks its
+	// writer, so check the type first. If Stat fails, so does Open, with a better error.
 	if info, err := os.Stat(path); err == nil {
 		if err := check(info); err != nil {
 			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
 		}
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
