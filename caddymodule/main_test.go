@@ -73,12 +73,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leftBehind lists goroutines of Caddy that outlive the tests: the rotation of log
-// files, which runs until the process exits, and the refresh of a lock file, which
-// stops after some time.
+// leftBehind lists goroutines that outlive the tests: the rotation of log
+// files and the writer of refresh tokens, which run until the process exits, and the
+// refresh of a lock file, which stops after some time.
 var leftBehind = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/DeRuina/timberjack.(*Logger).millRun"),
 	goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
+	goleak.IgnoreAnyFunction("github.com/caddy-huma/caddy-huma/caddymodule/internal/refreshtoken.(*Writer).run"),
 }
 
 // fakeHuma is the sandbox on a loopback address: Huma, and Human API too.

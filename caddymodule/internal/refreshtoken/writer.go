@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -25,96 +26,62 @@ var errNoStorage = errors.New("no storage")
 // Writer writes objects one after the other, in its own goroutine, so that no request
 // waits for the storage. The zero value is ready for use. It is safe for concurrent use.
 type Writer struct {
-	mu      sync.Mutex
-	storage certmagic.Storage
-	waiting []object
-	idle    chan struct{} // closed when no objects are left; nil: there are none
-}
-
-// object is an object to write.
-type object struct {
-	name  string
-	value []byte
-	done  func(error)
+	storage atomic.Pointer[certmagic.Storage]
+	start   sync.Once
+	jobs    chan func() // use queue
 }
 
 // SetStorage sets the storage of the writes from now on: that of the newest config.
-func (w *Writer) SetStorage(s certmagic.Storage) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.storage = s
-}
+func (w *Writer) SetStorage(s certmagic.Storage) { w.storage.Store(&s) }
 
 // Write writes an object soon, and then calls done with the error of the write, or nil. If
 // too many objects wait, it drops this one and calls done with ErrQueueFull at once. It
 // does not block.
 func (w *Writer) Write(name string, value []byte, done func(error)) {
-	if !w.add(object{name, value, done}) {
+	select {
+	case w.queue() <- func() { done(w.store(name, value)) }:
+	default:
 		done(ErrQueueFull)
 	}
 }
 
-// add adds an object, and starts the goroutine that writes it if there is none. It returns
-// false if too many objects wait.
-func (w *Writer) add(o object) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.waiting) >= maxPending {
-		return false
-	}
-	w.waiting = append(w.waiting, o)
-	if w.idle == nil {
-		w.idle = make(chan struct{})
+// queue returns the queue of the goroutine, which its first call starts.
+func (w *Writer) queue() chan<- func() {
+	w.start.Do(func() {
+		w.jobs = make(chan func(), maxPending)
 		go w.run()
-	}
-	return true
+	})
+	return w.jobs
 }
 
-// run writes objects until none are left.
+// run writes objects until the process exits.
 func (w *Writer) run() {
-	for {
-		o, storage, ok := w.next()
-		if !ok {
-			return
-		}
-		o.done(write(storage, o))
+	for job := range w.jobs {
+		job()
 	}
 }
 
-// next removes and returns the first object that waits. ok is false if there is none.
-func (w *Writer) next() (o object, storage certmagic.Storage, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.waiting) == 0 {
-		w.waiting = nil
-		close(w.idle)
-		w.idle = nil
-		return o, nil, false
-	}
-	o, w.waiting = w.waiting[0], w.waiting[1:]
-	return o, w.storage, true
-}
-
-func write(storage certmagic.Storage, o object) error {
+func (w *Writer) store(name string, value []byte) error {
+	storage := w.storage.Load()
 	if storage == nil {
 		return errNoStorage
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	return storage.Store(ctx, o.name, o.value)
+	return (*storage).Store(ctx, name, value)
 }
 
 // Drain waits until all objects are written, at most for 5 seconds. Call it before the
 // process exits.
 func (w *Writer) Drain() {
-	w.mu.Lock()
-	idle := w.idle
-	w.mu.Unlock()
-	if idle == nil {
+	idle, timeout := make(chan struct{}), time.After(drainTimeout)
+	select {
+	case w.queue() <- func() { close(idle) }:
+	case <-timeout:
 		return
 	}
 	select {
 	case <-idle:
-	case <-time.After(drainTimeout):
+	case <-timeout:
 	}
 }
