@@ -40,9 +40,6 @@ type breaker struct {
 	next         time.Time // when the next probe may be sent
 	latest       time.Time // when the latest probe was permitted
 	nextForUsers time.Time // when users whose probe has failed may probe again
-
-	notified  int  // for how many changes onChange has been called
-	notifying bool // a goroutine is calling onChange
 }
 
 // permit is the permission to make one call.
@@ -98,7 +95,6 @@ func (b *breaker) report(p permit, user string, err error) {
 	default:
 		b.failures = 0
 	}
-	b.notify()
 }
 
 // failed counts a failure. It ignores calls that were running when the first failure of
@@ -148,7 +144,7 @@ func (b *breaker) probeFailed(p permit, user string) {
 	}
 }
 
-// change opens or closes the breaker.
+// change opens or closes the breaker, and calls onChange.
 func (b *breaker) change(open bool) {
 	b.open = open
 	b.changes++
@@ -157,25 +153,7 @@ func (b *breaker) change(open bool) {
 	if open {
 		b.next = time.Now().Add(b.settings.Open)
 	}
-}
-
-// notify calls onChange for each change, in order and with mu released. If another
-// goroutine is already doing that, it also handles these changes.
-func (b *breaker) notify() {
-	if b.notifying {
-		return
-	}
-	b.notifying = true
-	defer func() { b.notifying = false }()
-	for b.notified < b.changes {
-		b.notified++
-		open := b.notified%2 == 1 // the first change opens the breaker
-		func() {
-			b.mu.Unlock()
-			defer b.mu.Lock()
-			b.onChange(open)
-		}()
-	}
+	b.onChange(open)
 }
 
 func (b *breaker) isOpen() bool {

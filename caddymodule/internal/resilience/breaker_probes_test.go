@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,70 +235,6 @@ func TestASignUpIsNoProbe(t *testing.T) {
 		wantClosed(t, g)
 		if err := g.Do(t.Context(), Limits{Priority: true}, fail(nil)); err != nil {
 			t.Errorf("with a closed breaker: %v", err)
-		}
-	})
-}
-
-// TestOnBreakerHoldsNoLock checks that OnBreaker may call the Client, and that a panic
-// in it does not affect later calls.
-func TestOnBreakerHoldsNoLock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var g *Client
-		var seen testutil.Recorder[bool]
-		g = New(Settings{MaxConcurrent: 2, Breaker: &testBreaker, OnBreaker: func(open bool) {
-			seen.Add(open)
-			if g.BreakerOpen() != open {
-				t.Errorf("OnBreaker was called with %v, but BreakerOpen = %v", open, g.BreakerOpen())
-			}
-			_ = g.InFlight()
-			if open {
-				panic("listener")
-			}
-			calls(t, g, 1, fail(errRefused)) // a call, even
-		}})
-		func() {
-			defer func() { _ = recover() }()
-			calls(t, g, 4, fail(errDown))
-		}()
-		if g.InFlight() != 0 {
-			t.Errorf("InFlight = %d", g.InFlight())
-		}
-		time.Sleep(5 * time.Second)
-		wantClosed(t, g)
-		if got := seen.All(); !slices.Equal(got, []bool{true, false}) {
-			t.Errorf("OnBreaker was called with %v, want open, closed", got)
-		}
-	})
-}
-
-// TestOnBreakerIsToldInOrder checks that the breaker changes while OnBreaker is slow,
-// and that OnBreaker is called for each change in order.
-func TestOnBreakerIsToldInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var seen testutil.Recorder[bool]
-		var telling atomic.Int64
-		g := New(Settings{MaxConcurrent: 10, Breaker: &testBreaker, OnBreaker: func(open bool) {
-			if telling.Add(1) > 1 {
-				t.Error("OnBreaker was called concurrently")
-			}
-			defer telling.Add(-1)
-			time.Sleep(30 * time.Second)
-			seen.Add(open)
-		}})
-		for range 3 {
-			for range 4 {
-				go calls(t, g, 1, fail(errDown))
-				synctest.Wait()
-			}
-			if !g.BreakerOpen() {
-				t.Error("it is closed")
-			}
-			time.Sleep(5 * time.Second)
-			wantClosed(t, g)
-		}
-		time.Sleep(5 * time.Minute)
-		if got := seen.All(); !slices.Equal(got, []bool{true, false, true, false, true, false}) {
-			t.Errorf("OnBreaker was called with %v", got)
 		}
 	})
 }

@@ -30,9 +30,9 @@ type Settings struct {
 	Breaker *BreakerSettings
 
 	// OnBreaker is called when the breaker opens and when it closes again, in the order
-	// of these changes, one call at a time and with no lock held. A failed probe is not
-	// a change, because the breaker stays open. OnBreaker runs in a call that goes
-	// through the Client, so it must return soon. Nil: changes are not reported.
+	// of these changes and one call at a time. A failed probe is not a change, because
+	// the breaker stays open. Calls wait for OnBreaker, so it must return soon, and it
+	// must not use the Client. Nil: changes are not reported.
 	OnBreaker func(open bool)
 }
 
