@@ -79,12 +79,11 @@ func (e *Endpoint) Status(now time.Time) HandlerStatus {
 // included. It takes no lock that is held for longer than a few instructions.
 type stateCollector struct{}
 
-// allMetrics are the metrics of the plugin, one set per process.
-var allMetrics = metrics.New(stateCollector{})
-
 // RegisterMetrics registers the plugin's metrics with the registry of a config. If they
 // are registered already, it does nothing. It returns an error if registry is nil.
-func RegisterMetrics(registry *prometheus.Registry) error { return allMetrics.Register(registry) }
+func RegisterMetrics(registry *prometheus.Registry) error {
+	return metrics.Register(registry, stateCollector{})
+}
 
 // running is the set of endpoints of the running config. For a moment after a reload it
 // also has those of the previous config.

@@ -41,43 +41,22 @@ var (
 	rejections   = series[identity.Reason](rejectionCounts, reasonLabel)
 )
 
-// New returns a collector of all metrics. state collects the gauges Entries, Breakers and
-// CredentialsLoaded, whose values it reads at each scrape.
-func New(state prometheus.Collector) *collectors {
-	return &collectors{
-		requestCounts, requestSeconds, callCounts, callSeconds, cacheCounts, signUpCounts, rejectionCounts, refreshCounts, state,
-	}
-}
-
-// Register registers the metrics with the registry of a config. If another handler has
-// registered them already, it does nothing. It returns an error if registry is nil.
-func (c *collectors) Register(registry *prometheus.Registry) error {
+// Register registers the metrics with the registry of a config, except those that another
+// handler has registered already. state collects the gauges Entries, Breakers and
+// CredentialsLoaded, whose values it reads at each scrape. Register returns an error if
+// registry is nil.
+func Register(registry *prometheus.Registry, state prometheus.Collector) error {
 	if registry == nil {
 		return errors.New("no metrics registry found")
 	}
-	err := registry.Register(c)
-	if errors.As(err, new(prometheus.AlreadyRegisteredError)) {
-		return nil
+	for _, c := range []prometheus.Collector{
+		requestCounts, requestSeconds, callCounts, callSeconds, cacheCounts, signUpCounts, rejectionCounts, refreshCounts, state,
+	} {
+		if err := registry.Register(c); err != nil && !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
+			return err
+		}
 	}
-	return err
-}
-
-// collectors is a list of collectors that is registered as one collector, so that a
-// registry has all of them or none.
-type collectors []prometheus.Collector
-
-// Describe implements prometheus.Collector.
-func (c *collectors) Describe(to chan<- *prometheus.Desc) {
-	for _, one := range *c {
-		one.Describe(to)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *collectors) Collect(to chan<- prometheus.Metric) {
-	for _, one := range *c {
-		one.Collect(to)
-	}
+	return nil
 }
 
 // labelNames returns the names of the metric's labels.
@@ -225,6 +204,3 @@ func CountRefreshToken(err error) {
 	}
 	refreshTokens()[result].Inc()
 }
-
-// Interface guard
-var _ prometheus.Collector = (*collectors)(nil)
