@@ -92,8 +92,7 @@ func (h *HumaToken) readService(p *option.Errors) humaService {
 
 // setOptions returns the names of the values that are not read from the config file,
 // because their options are set.
-func (h *HumaToken) setOptions() []string {
-	set := []string{"organization_id"} // never needed
+func (h *HumaToken) setOptions() (set []string) {
 	for option, isSet := range map[string]bool{
 		"api": h.API != "", "project_id": h.ProjectID != "", "deployment_id": h.DeploymentID != "",
 		"client_id": len(h.ClientID) > 0, "secret": h.Secret != "" || h.signatureOff(),

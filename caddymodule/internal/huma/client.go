@@ -59,12 +59,12 @@ type Config struct {
 	SignInCall, SignUpCall CallOptions
 
 	// HTTP is the transport; see wire.Post for its requirements. Responses are never
-	// decompressed. Default: http.DefaultTransport.
+	// decompressed. Required.
 	HTTP http.RoundTripper
 
 	// Do runs one call of the service as one or more attempts. It implements retries,
 	// limits and the circuit breaker. It must return nil only if the last attempt did.
-	// A sign-up is attempted only once, whatever Do does. Default: one attempt.
+	// A sign-up is attempted only once, whatever Do does. Required.
 	Do func(ctx context.Context, op exchange.Op, call func(context.Context) error) error
 }
 
@@ -85,14 +85,6 @@ var paths = map[exchange.Op]string{
 // New returns a Client. It makes no call and does not validate cfg: the config loader
 // has done that, and reports which option is wrong.
 func New(cfg Config) *Client {
-	if cfg.HTTP == nil {
-		cfg.HTTP = http.DefaultTransport
-	}
-	if cfg.Do == nil {
-		cfg.Do = func(ctx context.Context, _ exchange.Op, call func(context.Context) error) error {
-			return call(ctx)
-		}
-	}
 	c := &Client{cfg: cfg, urls: make(map[exchange.Op]url.URL, len(paths)), suffixes: make(map[exchange.Op][]byte)}
 	calls := map[exchange.Op]CallOptions{exchange.OpSignIn: cfg.SignInCall, exchange.OpSignUp: cfg.SignUpCall}
 	for op := range paths {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -303,12 +302,4 @@ func TestConcurrentCalls(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// TestDefaults checks that without a base URL nothing is sent.
-func TestDefaults(t *testing.T) {
-	_, err := New(Config{ClientIDs: map[login.ClientType]string{login.IOS: "c1"}}).SignIn(t.Context(), person())
-	if e := testutil.As[*exchange.TransportError](t, err); e.Sent || errors.Is(e, context.Canceled) {
-		t.Error(e)
-	}
 }

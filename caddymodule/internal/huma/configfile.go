@@ -16,13 +16,12 @@ import (
 // FileValues are the values found in a huma-config.json. A value that the file does not
 // have is empty.
 type FileValues struct {
-	API            string // URL; https:// is added to a bare host
-	ProjectID      string
-	DeploymentID   string
-	OrganizationID string
-	ClientID       string                      // for all client types
-	ClientIDs      map[login.ClientType]string // by client type; overrides ClientID
-	Secret         masked.String
+	API          string // URL; https:// is added to a bare host
+	ProjectID    string
+	DeploymentID string
+	ClientID     string                      // for all client types
+	ClientIDs    map[login.ClientType]string // by client type; overrides ClientID
+	Secret       masked.String
 
 	// Members are the names of the members found, sorted. The names of nested members
 	// are joined with dots. They contain no values.
@@ -50,7 +49,7 @@ func ReadConfigFile(path string, without ...string) (FileValues, error) {
 // trimmed, except around the secret. A value of only white space counts as missing.
 //
 // without lists values not to search for, because they are set elsewhere: api,
-// project_id, deployment_id, organization_id, client_id, secret.
+// project_id, deployment_id, client_id, secret.
 func ParseConfig(data []byte, without ...string) (FileValues, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if err := checkJSON(data); err != nil {
@@ -81,7 +80,6 @@ func ParseConfig(data []byte, without ...string) (FileValues, error) {
 	v.API = address(find("api", apiNames...))
 	v.ProjectID = find("project_id", named("projectId"))
 	v.DeploymentID = find("deployment_id", named("deploymentId"))
-	v.OrganizationID = find("organization_id", named("organizationId"))
 	v.ClientID = find("client_id", named("clientId"))
 	// Huma's own response with the secret of an organization is {"value",
 	// "organizationId"}.

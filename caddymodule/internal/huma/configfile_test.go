@@ -17,12 +17,12 @@ import (
 
 // show prints the values in one line, with the secret in clear text.
 func show(v FileValues) string {
-	return fmt.Sprintf("api=%s project=%s deployment=%s organization=%s client=%s clients=%v secret=%s",
-		v.API, v.ProjectID, v.DeploymentID, v.OrganizationID, v.ClientID, v.ClientIDs, v.Secret.Reveal())
+	return fmt.Sprintf("api=%s project=%s deployment=%s client=%s clients=%v secret=%s",
+		v.API, v.ProjectID, v.DeploymentID, v.ClientID, v.ClientIDs, v.Secret.Reveal())
 }
 
 func TestParseConfig(t *testing.T) {
-	const none = "api= project= deployment= organization= client= clients=map[] secret="
+	const none = "api= project= deployment= client= clients=map[] secret="
 	set := func(pairs ...string) string {
 		out := none
 		for i := 0; i < len(pairs); i += 2 {
@@ -33,7 +33,7 @@ func TestParseConfig(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"nothing", `{}`, none},
 		{"flat", `{"apiUrl":"https://a.example","projectId":"p1","deploymentId":"d1","organizationId":"o1","clientId":"c1","secret":"s1"}`,
-			set("api", "https://a.example", "project", "p1", "deployment", "d1", "organization", "o1", "client", "c1", "secret", "s1")},
+			set("api", "https://a.example", "project", "p1", "deployment", "d1", "client", "c1", "secret", "s1")},
 		{"snake", `{"api_url":"https://a.example","project_id":"p1","signing_secret":"s1"}`,
 			set("api", "https://a.example", "project", "p1", "secret", "s1")},
 		{"kebab", `{"base-url":"https://a.example","deployment-id":"d1","client-secret":"s1"}`,
@@ -50,9 +50,9 @@ func TestParseConfig(t *testing.T) {
 		{"alias beats depth", `{"key":"no","x":{"y":{"secret":"s1"}}}`, set("secret", "s1")},
 		{"secret order", `{"key":"no","signingSecret":"no2","clientSecret":"no3","apiSecret":"s1"}`, set("secret", "s1")},
 		{"value beside organizationId", `{"projectId":"p1","value":"no","x":{"value":"s1","organization_id":"o1","createDateTime":"2026-01-01"}}`,
-			set("project", "p1", "organization", "o1", "secret", "s1")},
-		{"value by itself", `{"value":"no","x":{"organizationId":"o1"}}`, set("organization", "o1")},
-		{"secret before value", `{"value":"no","organizationId":"o1","x":{"key":"s1"}}`, set("organization", "o1", "secret", "s1")},
+			set("project", "p1", "secret", "s1")},
+		{"value by itself", `{"value":"no","x":{"organizationId":"o1"}}`, none},
+		{"secret before value", `{"value":"no","organizationId":"o1","x":{"key":"s1"}}`, set("secret", "s1")},
 		{"shallow wins", `{"a":{"b":{"projectId":"no"}},"x":{"projectId":"p1"}}`, set("project", "p1")},
 		{"shallow wins over two that differ", `{"a":{"projectId":"n1"},"b":{"projectId":"n2"},"projectId":"p1"}`, set("project", "p1")},
 		{"the same twice", `{"a":{"projectId":"p1"},"b":{"project_id":"p1"}}`, set("project", "p1")},
@@ -192,7 +192,6 @@ func FuzzParseConfig(f *testing.F) {
 		}
 		has(v.ProjectID, "projectid")
 		has(v.DeploymentID, "deploymentid")
-		has(v.OrganizationID, "organizationid")
 		has(v.ClientID, "clientid")
 		has(v.Secret.Reveal(), "secret", "apisecret", "clientsecret", "signingsecret", "key")
 		for _, c := range []login.ClientType{login.IOS, login.Android, login.Web} {

@@ -41,12 +41,12 @@ type Config struct {
 	OnRefreshToken func(user, token masked.String)
 
 	// HTTP is the transport; see wire.Post for its requirements. Responses are never
-	// decompressed. Default: http.DefaultTransport.
+	// decompressed. Required.
 	HTTP http.RoundTripper
 
 	// Do runs one call of the service as one or more attempts. It implements retries,
 	// limits and the circuit breaker. It must return nil only if the last attempt did.
-	// Default: one attempt.
+	// Required.
 	Do func(ctx context.Context, op exchange.Op, call func(context.Context) error) error
 }
 
@@ -60,14 +60,6 @@ type Client struct {
 // has done that, and reports which option is wrong.
 func New(cfg Config) *Client {
 	cfg.ExtraScopes = slices.Clone(cfg.ExtraScopes)
-	if cfg.HTTP == nil {
-		cfg.HTTP = http.DefaultTransport
-	}
-	if cfg.Do == nil {
-		cfg.Do = func(ctx context.Context, _ exchange.Op, call func(context.Context) error) error {
-			return call(ctx)
-		}
-	}
 	return &Client{cfg: cfg, endpoint: wire.Endpoint(cfg.API, path)}
 }
 

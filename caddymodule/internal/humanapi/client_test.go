@@ -181,14 +181,6 @@ func TestConcurrentCalls(t *testing.T) {
 	wg.Wait()
 }
 
-// TestDefaults checks that without a base URL nothing is sent.
-func TestDefaults(t *testing.T) {
-	_, err := New(Config{}).Token(t.Context(), connect.SessionToken, user())
-	if e := testutil.As[*exchange.TransportError](t, err); e.Sent {
-		t.Error(e)
-	}
-}
-
 // TestConfigIsCopied checks that New copies ExtraScopes.
 func TestConfigIsCopied(t *testing.T) {
 	var body string

@@ -1,6 +1,7 @@
 package humanapi
 
 import (
+	"context"
 	"net/url"
 	"testing"
 
@@ -52,11 +53,16 @@ func testClient(t testing.TB, api string, change ...func(*Config)) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{API: u, ClientID: "c1", ClientSecret: masked.New(canarySecret), HTTP: testutil.Transport(t)}
+	cfg := Config{API: u, ClientID: "c1", ClientSecret: masked.New(canarySecret), HTTP: testutil.Transport(t), Do: once}
 	for _, c := range change {
 		c(&cfg)
 	}
 	return New(cfg)
+}
+
+// once implements Config.Do with one attempt.
+func once(ctx context.Context, _ exchange.Op, call func(context.Context) error) error {
+	return call(ctx)
 }
 
 // refusal requests a token of type tt and returns the status error.

@@ -123,9 +123,6 @@ func TestEndpoint(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", base, got.String(), want)
 		}
 	}
-	if got := Endpoint(nil, "/v1/call"); got.String() != "/v1/call" {
-		t.Error(got)
-	}
 }
 
 // TestConnectionReuse makes 50 calls, some with errors, on one connection.
