@@ -138,7 +138,7 @@ func (req *Request) hasNoCache() bool {
 
 // Registration returns r for the exchange of this request: the refusal of a sign-up is
 // repeated for the duration of the option negative_ttl, and a sign-up that creates the
-// user also emits the event huma_registered. r.OnResult must not be nil.
+// user also emits the event huma_registered.
 func (req *Request) Registration(r login.Registration) login.Registration {
 	e, user, onResult := req.endpoint, req.User, r.OnResult
 	r.Refused = req.creds.Policy.NegativeTTL

@@ -27,16 +27,9 @@ type Registration struct {
 	// client gets its token anyway.
 	OnConsentError func(error)
 
-	// OnResult is called with the result of each sign-up, once. If it is nil, results are
-	// dropped. It is not called for a sign-up by another replica.
+	// OnResult is called with the result of each sign-up, once. It is not called for a
+	// sign-up by another replica. Required.
 	OnResult func(SignUpResult)
-}
-
-// notify calls Ended with the result of a sign-up.
-func (r *Registration) notify(result SignUpResult) {
-	if r.OnResult != nil {
-		r.OnResult(result)
-	}
 }
 
 // Exchange signs a person in at Huma, and signs them up first if Huma does not know
@@ -116,7 +109,7 @@ func (l *Exchange) register(ctx context.Context, permit *permit) (*exchange.Toke
 	defer func() { l.Coordinator.release(turn, end) }()
 
 	result := SignUpUnclear // unless a result is set below, also if this panics
-	defer func() { l.Registration.notify(result) }()
+	defer func() { l.Registration.OnResult(result) }()
 	if !l.Registration.Allow() {
 		end, result = exchange.SignUpEnd{}, SignUpLimited
 		return nil, "", &exchange.Error{Code: exchange.CodeRegistrationLimited, RetryAfter: time.Second, Err: errRateLimited}

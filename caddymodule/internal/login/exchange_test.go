@@ -175,6 +175,7 @@ func TestLogin(t *testing.T) {
 					Off: c.off, Hold: time.Minute, Consent: c.consent,
 					Allow:          func() bool { return !c.limited },
 					OnConsentError: func(error) { failed++ },
+					OnResult:       func(SignUpResult) {},
 				},
 			}
 			token, outcome, err := l.Run(t.Context())
@@ -211,7 +212,7 @@ func TestH11_OnlySignInDecidesDuringHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{responses: []string{unknown, late, unknown, unknown, unknown, unknown, ok200}}
 		l := &Exchange{Huma: s, Registrations: NewRegistrations(), User: "u", Registration: Registration{
-			Hold: time.Minute, Allow: func() bool { return true },
+			Hold: time.Minute, Allow: func() bool { return true }, OnResult: func(SignUpResult) {},
 		}}
 		for i, want := range []string{"sign in, sign up, sign in", "sign in", "sign in"} {
 			s.calls = nil
@@ -235,7 +236,7 @@ func TestH11_OnlySignInDecidesDuringHold(t *testing.T) {
 // TestHoldIsPerUser checks that another user can be signed up during the hold.
 func TestHoldIsPerUser(t *testing.T) {
 	r := NewRegistrations()
-	reg := Registration{Hold: time.Minute, Allow: func() bool { return true }}
+	reg := Registration{Hold: time.Minute, Allow: func() bool { return true }, OnResult: func(SignUpResult) {}}
 	first := &Exchange{Huma: &script{responses: []string{unknown, reset, unknown}}, Registrations: r, User: "u", Registration: reg}
 	if _, _, err := first.Run(t.Context()); err == nil {
 		t.Fatal("no error")
@@ -256,7 +257,7 @@ func TestC15_OneSignUpForAllKinds(t *testing.T) {
 		for range 20 {
 			wg.Go(func() {
 				l := &Exchange{Huma: h, Registrations: r, User: "u", Registration: Registration{
-					Hold: time.Minute, Allow: func() bool { return true },
+					Hold: time.Minute, Allow: func() bool { return true }, OnResult: func(SignUpResult) {},
 				}}
 				if _, _, err := l.Run(t.Context()); err != nil {
 					t.Error(err)
@@ -305,7 +306,7 @@ func (h *slowHuma) SignConsent(context.Context, Person) error { return nil }
 func TestSignUpPanicHoldsTheUser(t *testing.T) {
 	r := NewRegistrations()
 	l := &Exchange{Huma: panicHuma{}, Registrations: r, User: "u", Registration: Registration{
-		Hold: time.Minute, Allow: func() bool { return true },
+		Hold: time.Minute, Allow: func() bool { return true }, OnResult: func(SignUpResult) {},
 	}}
 	func() {
 		defer func() { _ = recover() }()

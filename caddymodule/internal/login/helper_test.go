@@ -66,7 +66,7 @@ func (s *sharedStore) replica() *replica {
 			Timeout: 10 * time.Second, TTL: time.Minute, NegativeTTL: 5 * time.Second, MaxWaiting: 2000, Shared: s,
 		},
 		registrations: NewRegistrations(),
-		registration:  Registration{Hold: time.Minute, Allow: func() bool { return true }},
+		registration:  Registration{Hold: time.Minute, Allow: func() bool { return true }, OnResult: func(SignUpResult) {}},
 	}
 }
 
