@@ -4,8 +4,6 @@
 package redis
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -21,6 +19,7 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/rediscache"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/sealkeys"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/textfile"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/userhash"
 )
 
 func init() { caddy.RegisterModule(new(Redis)) }
@@ -165,7 +164,7 @@ func (r *Redis) Provision(caddy.Context) error {
 		return err
 	}
 	last := r.config.Keys[len(r.config.Keys)-1]
-	r.logKey = masked.New(string(sum([]byte(last.Reveal()), "log")))
+	r.logKey = masked.New(string(userhash.DeriveKey([]byte(last.Reveal()), "log")))
 	r.key = r.poolKey()
 	return nil
 }
@@ -228,16 +227,7 @@ func (r *Redis) poolKey() string {
 	for _, k := range c.Keys {
 		parts = append(parts, k.Reveal())
 	}
-	return string(sum(nil, parts...))
-}
-
-// sum returns the HMAC-SHA256 of parts. Each part is preceded by its length.
-func sum(key []byte, parts ...string) []byte {
-	mac := hmac.New(sha256.New, key)
-	for _, p := range parts {
-		_, _ = fmt.Fprintf(mac, "%d:%s", len(p), p)
-	}
-	return mac.Sum(nil)
+	return string(userhash.DeriveKey(nil, parts...))
 }
 
 // PoolKey returns a hash that is equal for stores with the same options. Call it after
