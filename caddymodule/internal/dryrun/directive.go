@@ -77,7 +77,7 @@ func directives(app map[string]any) ([]Directive, error) {
 	err := routes.WalkJSON(app, func(p routes.Place, handler map[string]any) {
 		module, _ := handler["handler"].(string)
 		if module == "reverse_proxy" {
-			proxies[p.Server].addrs = append(proxies[p.Server].addrs, upstreamAddrs(handler)...)
+			proxies[p.Server].addrs = append(proxies[p.Server].addrs, routes.Upstreams(handler)...)
 		}
 		service, ok := endpoint.ServiceOf(module)
 		if !ok {
@@ -116,18 +116,6 @@ func (d *Directive) NewHandler() (Handler, error) {
 		return h, err
 	}
 	return h, caddy.StrictUnmarshalJSON(text, h)
-}
-
-// upstreamAddrs returns the addresses of the upstreams of a reverse_proxy.
-func upstreamAddrs(handler map[string]any) (dials []string) {
-	upstreams, _ := handler["upstreams"].([]any)
-	for _, u := range upstreams {
-		u, _ := u.(map[string]any)
-		if dial, ok := u["dial"].(string); ok {
-			dials = append(dials, dial)
-		}
-	}
-	return dials
 }
 
 // proxyTrust is the option trusted_proxies of a server. Only a static list of ranges can

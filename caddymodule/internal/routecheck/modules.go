@@ -8,10 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"path"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -129,7 +129,7 @@ func (s *stubTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 const responderHeader = "Caddy-Huma-Check-Responder"
 
 // fallbackFiles is the file system of the matchers whose result is the new path of the
-// request, as in try_files: every name exists except those of the requested path itself,
+// request, as in try_files: every name is an empty file except those of the requested path itself,
 // with or without an extension, because a token endpoint is not a file.
 type fallbackFiles struct{ requested string }
 
@@ -139,25 +139,8 @@ func (f *fallbackFiles) Open(name string) (fs.File, error) {
 	if _, rest, found := strings.Cut("/"+name, last); found && last != "//" && (rest == "" || rest[0] == '/' || rest[0] == '.') {
 		return nil, fs.ErrNotExist
 	}
-	return file{path.Base(name)}, nil
+	return os.Open(os.DevNull)
 }
-
-// file is an empty file.
-type file struct{ name string }
-
-func (f file) Stat() (fs.FileInfo, error) { return fileInfo(f), nil }
-func (file) Read([]byte) (int, error)     { return 0, io.EOF }
-func (file) Close() error                 { return nil }
-
-// fileInfo is the information about an empty file.
-type fileInfo struct{ name string }
-
-func (i fileInfo) Name() string     { return i.name }
-func (fileInfo) Size() int64        { return 0 }
-func (fileInfo) Mode() fs.FileMode  { return 0o644 }
-func (fileInfo) ModTime() time.Time { return time.Time{} }
-func (fileInfo) IsDir() bool        { return false }
-func (fileInfo) Sys() any           { return nil }
 
 // recorder records the status of a response and the path of the request then.
 type recorder struct {

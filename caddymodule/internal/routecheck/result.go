@@ -68,7 +68,7 @@ type Result struct {
 // placeholders accept reports to be right, or else of the first one.
 func (s *Site) Check(number int, p routes.Place, defaultPath string, accept func(identity.Placeholders) bool) []Result {
 	switch {
-	case slices.Contains(s.hidden, number):
+	case !s.found[number]:
 		return []Result{{Skipped: "the directive is in the routes of a third-party handler"}}
 	case p.Errors:
 		return []Result{{Skipped: "the directive is in handle_errors"}}

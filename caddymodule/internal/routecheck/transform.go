@@ -36,9 +36,9 @@ const invokeKey = "@invoke"
 
 // stub is a copy of an HTTP app in which nothing listens, calls a service or reads a file.
 type stub struct {
-	app    map[string]any
-	names  []string // of the token directives
-	hidden []int    // numbers of the directives in the routes of third-party handlers, which are removed
+	app   map[string]any
+	names []string     // of the token directives
+	found map[int]bool // numbers of the directives, except those in the routes of third-party handlers, which are removed
 
 	routes      int           // number of the routes so far
 	around      map[int][]int // numbers of the routes around each directive
@@ -62,7 +62,7 @@ type proxy struct {
 // newStub returns the stub of an app. The directives are numbered in the order of
 // routes.WalkJSON.
 func newStub(app map[string]any, names []string) (*stub, error) {
-	s := &stub{names: names, around: make(map[int][]int)}
+	s := &stub{names: names, found: make(map[int]bool), around: make(map[int][]int)}
 	text, err := json.Marshal(app)
 	if err != nil {
 		return nil, err
@@ -89,10 +89,11 @@ func newStub(app map[string]any, names []string) (*stub, error) {
 	})
 	err = routes.WalkJSON(s.app, func(_ routes.Place, handler map[string]any) {
 		if s.isDirective(handler) {
+			s.found[int(handler[idKey].(float64))] = true
 			replaceHandler(handler, roleDirective)
 			return
 		}
-		s.hidden = append(s.hidden, stubHandlerOf(handler)...)
+		stubHandlerOf(handler)
 	})
 	return s, err
 }
@@ -116,26 +117,14 @@ func (s *stub) index() error {
 			handler[invokeKey] = float64(len(s.invocations))
 			s.invocations = append(s.invocations, invocation{place: p, name: name})
 		case handler["handler"] == "reverse_proxy" && !isAuthServer(handler):
-			s.proxies = append(s.proxies, proxy{p, upstreams(handler)})
+			s.proxies = append(s.proxies, proxy{p, routes.Upstreams(handler)})
 		}
 	})
 }
 
-// upstreams returns the addresses of the upstreams of a reverse_proxy.
-func upstreams(handler map[string]any) (dial []string) {
-	list, _ := handler["upstreams"].([]any)
-	for _, u := range list {
-		u, _ := u.(map[string]any)
-		if text, ok := u["dial"].(string); ok {
-			dial = append(dial, text)
-		}
-	}
-	return dial
-}
-
-// stubHandlerOf replaces a handler that must not run in the command. It returns the
-// numbers of the directives that it removes with a third-party handler.
-func stubHandlerOf(handler map[string]any) (hidden []int) {
+// stubHandlerOf replaces a handler that must not run in the command. The routes in it are
+// removed, unless the handler is kept.
+func stubHandlerOf(handler map[string]any) {
 	name, _ := handler["handler"].(string)
 	role, known := roles[name]
 	switch {
@@ -146,28 +135,8 @@ func stubHandlerOf(handler map[string]any) (hidden []int) {
 	case known:
 		replaceHandler(handler, role)
 	default:
-		hidden = directivesIn(handler)
 		replaceHandler(handler, roleUnknown)
 	}
-	return hidden
-}
-
-// directivesIn returns the numbers of the directives in v, a part of the config.
-func directivesIn(v any) (ids []int) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			ids = append(ids, directivesIn(e)...)
-		}
-	case map[string]any:
-		if id, ok := v[idKey].(float64); ok {
-			ids = append(ids, int(id))
-		}
-		for _, e := range v {
-			ids = append(ids, directivesIn(e)...)
-		}
-	}
-	return ids
 }
 
 // replaceHandler replaces a handler with a stubHandler. A file_server with pass_thru calls

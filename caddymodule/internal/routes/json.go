@@ -102,3 +102,15 @@ func texts(v any) (list []string) {
 	}
 	return list
 }
+
+// Upstreams returns the addresses of the upstreams of a reverse_proxy.
+func Upstreams(handler map[string]any) (dial []string) {
+	list, _ := handler["upstreams"].([]any)
+	for _, u := range list {
+		u, _ := u.(map[string]any)
+		if text, ok := u["dial"].(string); ok {
+			dial = append(dial, text)
+		}
+	}
+	return dial
+}
