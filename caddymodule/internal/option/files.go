@@ -1,8 +1,8 @@
 package option
 
 import (
+	"bytes"
 	"encoding/json"
-	"iter"
 	"regexp"
 
 	"github.com/caddyserver/caddy/v2"
@@ -16,45 +16,25 @@ var fileName = regexp.MustCompile(`{file\.([^}]+)}`)
 // config runs.
 func Files(options any) (files []string) {
 	text, err := json.Marshal(options)
-	var all map[string]any
+	var all struct {
+		ConfigFile string `json:"config_file"`
+	}
 	if err != nil || json.Unmarshal(text, &all) != nil {
 		return nil
 	}
-	if name, ok := all["config_file"].(string); ok {
-		files = append(files, caddy.NewReplacer().ReplaceAll(name, ""))
+	if all.ConfigFile != "" {
+		files = append(files, caddy.NewReplacer().ReplaceAll(all.ConfigFile, ""))
 	}
-	for text := range stringsIn(all) {
-		for _, name := range fileName.FindAllStringSubmatch(text, -1) {
-			files = append(files, name[1])
+	values := json.NewDecoder(bytes.NewReader(text))
+	for {
+		value, err := values.Token()
+		if err != nil {
+			return files // at the end
 		}
-	}
-	return files
-}
-
-// stringsIn returns an iterator over all strings in a decoded JSON value, without the
-// names of object members.
-func stringsIn(v any) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		var within func(v any) bool
-		within = func(v any) bool {
-			switch v := v.(type) {
-			case string:
-				return yield(v)
-			case map[string]any:
-				for _, member := range v {
-					if !within(member) {
-						return false
-					}
-				}
-			case []any:
-				for _, element := range v {
-					if !within(element) {
-						return false
-					}
-				}
+		if text, ok := value.(string); ok {
+			for _, name := range fileName.FindAllStringSubmatch(text, -1) {
+				files = append(files, name[1])
 			}
-			return true
 		}
-		within(v)
 	}
 }
