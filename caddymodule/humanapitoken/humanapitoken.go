@@ -109,7 +109,10 @@ func (h *HumanAPIToken) UnmarshalJSON(text []byte) error {
 // Provision sets up the handler. It acquires the state of the account from the pools. It
 // makes no calls to Human API.
 func (h *HumanAPIToken) Provision(ctx caddy.Context) error {
-	h.endpoint.Init(ctx, endpoint.HumanAPI, source{h}, h, &h.Common)
+	h.endpoint.Init(ctx, endpoint.HumanAPI, endpoint.Source{
+		Settings: func(p *option.Errors) endpoint.Settings { return h.readSettings(p) },
+		Names:    endpoint.AccountNames{API: cmp.Or(h.API, defaultAPI), ClientID: h.ClientID},
+	}, h, &h.Common)
 	var p option.Errors
 	s := h.readSettings(&p)
 	limits := h.endpoint.Load(ctx, defaultTTL, &p)
@@ -154,18 +157,6 @@ func (h *HumanAPIToken) SetDryRun(r *endpoint.DryRun) { h.endpoint.DryRun = r }
 type settings struct {
 	h *HumanAPIToken
 	humanapi.Config
-}
-
-// source implements endpoint.Source with the options of the handler.
-type source struct{ handler *HumanAPIToken }
-
-// Settings implements endpoint.Source.
-func (s source) Settings(p *option.Errors) endpoint.Settings { return s.handler.readSettings(p) }
-
-// Names implements endpoint.Source.
-func (s source) Names() endpoint.AccountNames {
-	h := s.handler
-	return endpoint.AccountNames{API: cmp.Or(h.API, defaultAPI), ClientID: h.ClientID}
 }
 
 // readSettings evaluates the options of the service, and adds all their errors to p.
@@ -270,6 +261,5 @@ var (
 	_ caddy.CleanerUpper          = (*HumanAPIToken)(nil)
 	_ caddyfile.Unmarshaler       = (*HumanAPIToken)(nil)
 	_ caddyhttp.MiddlewareHandler = (*HumanAPIToken)(nil)
-	_ endpoint.Source             = source{}
 	_ endpoint.TokenSource        = (*tokenSource)(nil)
 )

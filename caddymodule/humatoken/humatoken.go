@@ -50,18 +50,6 @@ func (h *HumaToken) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 // Cleanup implements caddy.CleanerUpper.
 func (h *HumaToken) Cleanup() error { return h.endpoint.Cleanup() }
 
-// source implements endpoint.Source with the options of the handler.
-type source struct{ handler *HumaToken }
-
-// Settings implements endpoint.Source.
-func (s source) Settings(p *option.Errors) endpoint.Settings { return s.handler.settings(p) }
-
-// Names implements endpoint.Source.
-func (s source) Names() endpoint.AccountNames {
-	h := s.handler
-	return endpoint.AccountNames{ConfigFile: h.ConfigFile, API: h.API, ProjectID: h.ProjectID, DeploymentID: h.DeploymentID}
-}
-
 // tokenSource implements endpoint.TokenSource for Huma, with one set of credentials.
 type tokenSource struct {
 	handler   *HumaToken
@@ -134,6 +122,5 @@ var (
 	_ caddy.CleanerUpper          = (*HumaToken)(nil)
 	_ caddyfile.Unmarshaler       = (*HumaToken)(nil)
 	_ caddyhttp.MiddlewareHandler = (*HumaToken)(nil)
-	_ endpoint.Source             = source{}
 	_ endpoint.TokenSource        = (*tokenSource)(nil)
 )

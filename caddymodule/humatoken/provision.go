@@ -63,7 +63,10 @@ type settings struct {
 // Provision sets up the handler. It reads the files that the config names and acquires
 // the state of the account from the pools. It makes no calls to Huma.
 func (h *HumaToken) Provision(ctx caddy.Context) error {
-	h.endpoint.Init(ctx, endpoint.Huma, source{h}, h, &h.Common)
+	h.endpoint.Init(ctx, endpoint.Huma, endpoint.Source{
+		Settings: func(p *option.Errors) endpoint.Settings { return h.settings(p) },
+		Names:    endpoint.AccountNames{ConfigFile: h.ConfigFile, API: h.API, ProjectID: h.ProjectID, DeploymentID: h.DeploymentID},
+	}, h, &h.Common)
 	var p option.Errors
 	s := h.settings(&p)
 	limits := h.endpoint.Load(ctx, defaultTTL, &p)

@@ -20,16 +20,15 @@ import (
 )
 
 // Source is the part of a token directive that is specific to its service: the options
-// of the account, and the exchanges for tokens. The packages humatoken and
-// humanapitoken implement it.
-type Source interface {
+// of the account, and the exchanges for tokens.
+type Source struct {
 	// Settings evaluates the options that name the API, the account and its
 	// credentials, and adds their errors to p. It has no side effects: Endpoint
 	// calls it again whenever a file that these options name may have changed.
-	Settings(p *option.Errors) Settings
+	Settings func(p *option.Errors) Settings
 
-	// Names returns the options that name the account, as they stand in the config.
-	Names() AccountNames
+	// Names are the options that name the account, as they stand in the config.
+	Names AccountNames
 }
 
 // Settings are the options of a Source with their placeholders replaced.

@@ -98,7 +98,7 @@ func Running() iter.Seq[*Endpoint] {
 }
 
 // AccountNames returns the options that identify the endpoint's account.
-func (e *Endpoint) AccountNames() AccountNames { return e.source.Names() }
+func (e *Endpoint) AccountNames() AccountNames { return e.source.Names }
 
 var (
 	entriesDesc     = metrics.Entries.Desc()
