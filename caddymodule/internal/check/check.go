@@ -158,25 +158,7 @@ func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
 			b.entries = slices.DeleteFunc(b.entries, func(e report.Entry) bool { return e.Result != report.Problem && e.Result != report.Warning })
 		}
 	}
-	if c.json {
-		err = command.WriteJSON(out, documents(blocks))
-	} else {
-		err = c.print(out, entries(merge(blocks)))
-	}
-	if err != nil {
-		return command.Problem, err
-	}
-	if report.Count(entries(blocks), report.Problem) > 0 {
-		return command.Problem, nil
-	}
-	return command.OK, nil
-}
-
-func (c *checkRun) print(out io.Writer, all []report.Entry) error {
-	if c.quiet && len(all) == 0 {
-		return nil
-	}
-	return report.PrinterFor(out).Print(out, all)
+	return report.Write(out, entries(merge(blocks)), c.json, documents(blocks))
 }
 
 func (c *checkRun) check(ctx context.Context) ([]*block, error) {

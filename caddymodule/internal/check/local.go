@@ -103,7 +103,7 @@ func withMode(address, mode string) string {
 // trusts a loopback address, and no other process can connect, or a range is one for
 // loopback addresses. Those of private_ranges do not count: they are about a network.
 func (t *target) trustsLoopback(on listeners) bool {
-	ranges := t.directive.Proxy.Ranges()
+	ranges := t.directive.Proxy.Ranges
 	if trust := t.directive.Common.Trust; len(trust.Ranges) > 0 {
 		ranges = parseRanges(trust.Ranges)
 	}

@@ -28,7 +28,6 @@ type Directive struct {
 	File          string // path of the Caddyfile, or "stdin"; empty if the config is JSON
 	Line          int    // in File
 	Place         routes.Place
-	JSON          map[string]any // the handler in Config.HTTP
 	Common        config.Common
 	Options       map[string]any    // as in the JSON config
 	Server        *caddyhttp.Server // nil without a config
@@ -85,7 +84,7 @@ func directives(app map[string]any) ([]Directive, error) {
 		}
 		server := servers[p.Server]
 		d := Directive{
-			Service: service, Name: names.Unique(p.Name(service.Directive)), Place: p, JSON: handler,
+			Service: service, Name: names.Unique(p.Name(service.Directive)), Place: p,
 			Server: server, Proxy: proxyTrustOf(server.TrustedProxiesRaw),
 		}
 		d.File, d.Line = endpoint.TakeLocation(handler)
@@ -123,7 +122,7 @@ func (d *Directive) NewHandler() (Handler, error) {
 type proxyTrust struct {
 	Set     bool // the server has the option
 	Unknown bool // its source is not a static list of ranges
-	ranges  []netip.Prefix
+	Ranges  []netip.Prefix
 }
 
 func proxyTrustOf(raw json.RawMessage) (p proxyTrust) {
@@ -141,19 +140,15 @@ func proxyTrustOf(raw json.RawMessage) (p proxyTrust) {
 	}
 	for _, r := range static.Ranges {
 		prefixes, _ := config.ParseRange(r) // Caddy reports invalid ranges
-		p.ranges = append(p.ranges, prefixes...)
+		p.Ranges = append(p.Ranges, prefixes...)
 	}
 	return p
 }
 
-// Ranges returns the address ranges of the trusted proxies. There are none if they are
-// unknown.
-func (p proxyTrust) Ranges() []netip.Prefix { return p.ranges }
-
 // Trusts reports whether a peer is a trusted proxy of the server. If the ranges are
 // unknown, it returns true.
 func (p proxyTrust) Trusts(peer netip.Addr) bool {
-	return p.Unknown || slices.ContainsFunc(p.ranges, func(r netip.Prefix) bool { return r.Contains(peer.Unmap()) })
+	return p.Unknown || slices.ContainsFunc(p.Ranges, func(r netip.Prefix) bool { return r.Contains(peer.Unmap()) })
 }
 
 // SignsUp reports whether the directive signs up users that the service does not know.

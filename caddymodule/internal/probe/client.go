@@ -20,12 +20,6 @@ const (
 	maxHeader = 64 << 10
 )
 
-// roundTripper sends requests. It is an *http.Transport.
-type roundTripper interface {
-	http.RoundTripper
-	CloseIdleConnections()
-}
-
 // newTransport returns a transport that trusts the given certificate authorities, or
 // those of the system if roots is nil.
 func newTransport(roots *x509.CertPool) *http.Transport {

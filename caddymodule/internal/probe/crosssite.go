@@ -63,22 +63,8 @@ func preflight(origin string) request {
 // fixCORS is the fix for responses that a web app of --origin cannot read.
 const fixCORS = "send Access-Control-Allow-Origin with this origin, with errors too; to preflights without credentials, respond with 204, Access-Control-Allow-Methods: GET, POST, DELETE and Access-Control-Allow-Headers: Authorization, Cache-Control. With this plugin: allow_origins with this origin; if authentication is in front, see https://github.com/caddy-huma/caddy-huma/blob/main/docs/cors.md"
 
-// corsSkipped returns the entry if CORS is not to be checked, and true.
-func (p *probe) corsSkipped() (report.Entry, bool) {
-	switch {
-	case p.options.origin == "":
-		return report.NewSkipped("only with --origin"), true
-	case p.unauthenticated.status == 0:
-		return report.NewSkipped("no connection"), true
-	}
-	return report.Entry{}, false
-}
-
 // checkPreflight sends the preflight of a web app of --origin.
 func (p *probe) checkPreflight(ctx context.Context) []report.Entry {
-	if e, skip := p.corsSkipped(); skip {
-		return one(e)
-	}
 	r := p.do(ctx, preflight(p.options.origin))
 	headers := r.list("Access-Control-Allow-Headers")
 	switch {
@@ -103,12 +89,6 @@ func fromWebApp(origin string) map[string]string {
 
 // checkCORSToken requests a token as a web app of --origin does.
 func (p *probe) checkCORSToken(ctx context.Context) []report.Entry {
-	if e, skip := p.corsSkipped(); skip {
-		return one(e)
-	}
-	if p.token == nil {
-		return one(report.NewSkipped("%s", p.noToken))
-	}
 	r := p.do(ctx, request{clientType: p.clientType, header: fromWebApp(p.options.origin)})
 	switch {
 	case r.err != nil:
@@ -127,9 +107,6 @@ func (p *probe) checkCORSToken(ctx context.Context) []report.Entry {
 
 // checkCORSError sends the request of a web app without credentials.
 func (p *probe) checkCORSError(ctx context.Context) []report.Entry {
-	if e, skip := p.corsSkipped(); skip {
-		return one(e)
-	}
 	r := p.do(ctx, request{anonymous: true, clientType: p.clientType, header: fromWebApp(p.options.origin)})
 	switch {
 	case r.err != nil:
@@ -142,9 +119,6 @@ func (p *probe) checkCORSError(ctx context.Context) []report.Entry {
 
 // checkOtherOrigin sends a preflight of an origin that must not be allowed.
 func (p *probe) checkOtherOrigin(ctx context.Context) []report.Entry {
-	if e, skip := p.corsSkipped(); skip {
-		return one(e)
-	}
 	r := p.do(ctx, preflight(otherOrigin))
 	if r.err != nil {
 		return one(p.unexpected(r))

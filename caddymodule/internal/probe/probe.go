@@ -3,10 +3,12 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,7 +127,7 @@ type probe struct {
 	target
 	credentials []credential
 	options     *options
-	send        roundTripper
+	send        *http.Transport
 	progress    *report.Progress
 	pause       time.Duration // between the first token and the second request for it
 
@@ -149,50 +151,59 @@ var checks = []struct {
 	name string
 	run  func(*probe, context.Context) []report.Entry
 
-	// needsToken: the check is skipped unless the credentials get a token.
-	needsToken bool
+	// skip returns why the check is skipped, or "". Nil: it is not.
+	skip func(*probe) string
 }{
-	{"connection", (*probe).checkConnection, false},
-	{"unauthenticated", (*probe).checkUnauthenticated, false},
-	{"token", (*probe).checkToken, false},
-	{"fields", (*probe).checkFields, true},
-	{"lifetimes", (*probe).checkLifetimes, true},
-	{"content_type", (*probe).checkContentType, true},
-	{"cache_control", (*probe).checkCacheControl, true},
-	{"vary", (*probe).checkVary, true},
-	{"client_type", (*probe).checkClientType, true},
-	{"options", (*probe).checkOptions, true},
-	{"put", (*probe).checkPut, true},
-	{"head", (*probe).checkHead, true},
-	{"fetch_metadata", (*probe).checkFetchMetadata, true},
-	{"origin", (*probe).checkOrigin, true},
-	{"cache", (*probe).checkCache, true},
-	{"no_cache", (*probe).checkNoCache, true},
-	{"delete", (*probe).checkDelete, true},
-	{"cors_preflight", (*probe).checkPreflight, false},
-	{"cors_token", (*probe).checkCORSToken, false},
-	{"cors_401", (*probe).checkCORSError, false},
-	{"cors_other_origin", (*probe).checkOtherOrigin, false},
+	{"connection", (*probe).checkConnection, nil},
+	{"unauthenticated", (*probe).checkUnauthenticated, nil},
+	{"token", (*probe).checkToken, nil},
+	{"fields", (*probe).checkFields, (*probe).withoutToken},
+	{"lifetimes", (*probe).checkLifetimes, (*probe).withoutToken},
+	{"content_type", (*probe).checkContentType, (*probe).withoutToken},
+	{"cache_control", (*probe).checkCacheControl, (*probe).withoutToken},
+	{"vary", (*probe).checkVary, (*probe).withoutToken},
+	{"client_type", (*probe).checkClientType, (*probe).withoutToken},
+	{"options", (*probe).checkOptions, (*probe).withoutToken},
+	{"put", (*probe).checkPut, (*probe).withoutToken},
+	{"head", (*probe).checkHead, (*probe).withoutToken},
+	{"fetch_metadata", (*probe).checkFetchMetadata, (*probe).withoutToken},
+	{"origin", (*probe).checkOrigin, (*probe).withoutToken},
+	{"cache", (*probe).checkCache, (*probe).withoutToken},
+	{"no_cache", (*probe).checkNoCache, (*probe).withoutToken},
+	{"delete", (*probe).checkDelete, (*probe).withoutToken},
+	{"cors_preflight", (*probe).checkPreflight, (*probe).withoutOrigin},
+	{"cors_token", (*probe).checkCORSToken, (*probe).withoutOriginOrToken},
+	{"cors_401", (*probe).checkCORSError, (*probe).withoutOrigin},
+	{"cors_other_origin", (*probe).checkOtherOrigin, (*probe).withoutOrigin},
 }
+
+// withoutToken is the reason to skip a check unless the credentials get a token.
+func (p *probe) withoutToken() string {
+	if p.token == nil {
+		return p.noToken
+	}
+	return ""
+}
+
+// withoutOrigin is the reason to skip a check of CORS, if there is one.
+func (p *probe) withoutOrigin() string {
+	switch {
+	case p.options.origin == "":
+		return "only with --origin"
+	case p.unauthenticated.status == 0:
+		return "no connection"
+	}
+	return ""
+}
+
+func (p *probe) withoutOriginOrToken() string { return cmp.Or(p.withoutOrigin(), p.withoutToken()) }
 
 func (p *probe) run(ctx context.Context, out io.Writer) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.options.timeout)
 	defer cancel()
 	defer p.send.CloseIdleConnections()
 	all := p.check(ctx)
-	var err error
-	if p.options.json {
-		err = command.WriteJSON(out, all)
-	} else {
-		err = report.PrinterFor(out).Print(out, all)
-	}
-	if err != nil {
-		return command.Problem, err
-	}
-	if report.Count(all, report.Problem) > 0 {
-		return command.Problem, nil
-	}
-	return command.OK, nil
+	return report.Write(out, all, p.options.json, all)
 }
 
 // check runs all checks.
@@ -204,8 +215,8 @@ func (p *probe) check(ctx context.Context) (all []report.Entry) {
 			entries = one(report.NewProblem("set a longer --timeout", "no time is left for the further checks"))
 		case p.timedOut:
 			entries = one(report.NewSkipped("timed out (see --timeout)"))
-		case check.needsToken && p.token == nil:
-			entries = one(report.NewSkipped("%s", p.noToken))
+		case check.skip != nil && check.skip(p) != "":
+			entries = one(report.NewSkipped("%s", check.skip(p)))
 		default:
 			entries = check.run(p, ctx)
 		}

@@ -14,6 +14,21 @@ import (
 	"github.com/caddy-huma/caddy-huma/internal/command"
 )
 
+// Write writes the results of a command for people or, if asJSON is set, document. It
+// returns the exit code.
+func Write(w io.Writer, all []Entry, asJSON bool, document any) (int, error) {
+	var err error
+	if asJSON {
+		err = command.WriteJSON(w, document)
+	} else {
+		err = PrinterFor(w).Print(w, all)
+	}
+	if err != nil || Count(all, Problem) > 0 {
+		return command.Problem, err
+	}
+	return command.OK, nil
+}
+
 // Printer prints entries for people. The zero value prints no colors, and does not wrap
 // lines.
 type Printer struct {
@@ -48,8 +63,11 @@ const colorEnd = "\x1b[0m"
 
 // Print prints entries, grouped by consecutive equal subjects, and a summary. A subject
 // may have several lines. Each entry is one line, followed by a line with the fix if there
-// is one.
+// is one. Without entries it prints nothing.
 func (p Printer) Print(w io.Writer, all []Entry) error {
+	if len(all) == 0 {
+		return nil
+	}
 	out := bufio.NewWriter(w)
 	all, total := fold(all), all
 	checks, results := 0, 0
