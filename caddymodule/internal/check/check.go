@@ -164,7 +164,7 @@ func (c *checkRun) run(ctx context.Context, out io.Writer) (int, error) {
 func (c *checkRun) check(ctx context.Context) ([]*block, error) {
 	c.progress = report.ProgressFor(os.Stderr)
 	defer c.progress.End()
-	c.progress.Step("reading " + c.source.String())
+	c.progress.Step("reading the config")
 	config, err := dryrun.Load(c.source)
 	if err != nil {
 		return nil, err
