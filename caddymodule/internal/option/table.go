@@ -31,7 +31,7 @@ func (o Options) Parse(d *caddyfile.Dispenser) (int, error) {
 	var errs []error
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		segment := caddyfile.NewDispenser(nextSegment(d))
+		segment := nextOption(d)
 		segment.Next()
 		if err := o.parseOption(segment, seen); err != nil {
 			errs = append(errs, err)
@@ -70,35 +70,19 @@ func (o Options) unknown(d *caddyfile.Dispenser) error {
 	return d.Errf("unrecognized option '%s'%s", d.Val(), suggest.DidYouMean(d.Val(), slices.Collect(maps.Keys(o))))
 }
 
-// nextSegment returns the tokens from the current one to the end of the option: the end
-// of the line, or of the block that begins there. Unlike Dispenser.NextSegment, it does
-// not drop a block without options. The last of these tokens is the current one then.
-func nextSegment(d *caddyfile.Dispenser) []caddyfile.Token {
-	tokens := []caddyfile.Token{d.Token()}
-	for d.NextArg() {
+// nextOption returns a dispenser with the tokens from the current one to the end of the
+// option: the end of the line, or of the block that begins there. Unlike
+// NewFromNextSegment, it does not drop a block without options. The last of these tokens
+// is the current one then.
+func nextOption(d *caddyfile.Dispenser) *caddyfile.Dispenser {
+	tokens := d.NextSegment()
+	if d.ValRaw() == "}" && d.Line() != tokens[len(tokens)-1].Line {
+		d.Prev()
+		tokens = append(tokens, d.Token())
+		d.Next()
 		tokens = append(tokens, d.Token())
 	}
-	line := len(tokens)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if len(tokens) == line {
-			tokens = append(tokens, previous(d)) // NextBlock has skipped the opening brace
-		}
-		tokens = append(tokens, d.Token())
-	}
-	if len(tokens) > line {
-		return append(tokens, d.Token()) // the closing brace
-	}
-	if open := previous(d); d.ValRaw() == "}" && open.Text == "{" {
-		tokens = append(tokens, open, d.Token()) // NextBlock has skipped an empty block
-	}
-	return tokens
-}
-
-// previous returns the token before the current one.
-func previous(d *caddyfile.Dispenser) caddyfile.Token {
-	d.Prev()
-	defer d.Next()
-	return d.Token()
+	return caddyfile.NewDispenser(tokens)
 }
 
 // Block returns the parser of an option that takes a block with at least one option.
