@@ -52,7 +52,7 @@ func TestDetailOf400(t *testing.T) {
 		{"", jsonType, `{"client_type":5}`, "body_invalid", "(client_type is not a string)"},
 		{"", jsonType, `{"clientType":["ios"]}`, "body_invalid", "(client_type is not a string)"},
 		{"", jsonType, `["ios"]`, "body_invalid", "(the JSON value is not an object)"},
-		{"", jsonType, `{"client_type":`, "body_invalid", "(the body is not valid JSON, or an object in it has a member twice)"},
+		{"", jsonType, `{"client_type":`, "body_invalid", "(the body is not valid JSON, is nested too deeply, or an object in it has a member twice)"},
 		{"", jsonType, `"ios"`, "body_invalid", "(the JSON value is not an object)"},
 		{"", "multipart/form-data; boundary=x", "--x--", "body_invalid", "(application/x-www-form-urlencoded) or a JSON object (application/json) of at most 4096 bytes, in which client_type is a string. (the body has another Content-Type, or none)"},
 		{"", "", "client_type=ios", "body_invalid", "(the body has another Content-Type, or none)"},

@@ -61,6 +61,7 @@ func TestH10H11H12_OneAccountAfterAnyFault(t *testing.T) {
 		kinds := []faultproxy.Fault{
 			{}, {}, {}, {},
 			{Kind: faultproxy.Refuse},
+			{Kind: faultproxy.Reset},
 			{Kind: faultproxy.Reset, After: rand.IntN(600)},
 			{Kind: faultproxy.Cut, After: rand.IntN(600)},
 			{Slice: 40}, {Delay: 30 * time.Millisecond},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -326,6 +327,8 @@ func TestNew(t *testing.T) {
 		{"good", good, func(*Config) {}, ""},
 		{"AWS", aws, func(*Config) {}, ""},
 		{"pinned", good, func(c *Config) { c.Algorithms = []string{"RS256", "EdDSA"} }, ""},
+		{"any audience", good, func(c *Config) { c.Audience = nil }, "audience"},
+		{"a claim in place of the audience", good, func(c *Config) { c.Audience, c.Require = nil, []presets.Claim{{Path: "azp", Values: []string{"a"}}} }, ""},
 		{"none", good, func(c *Config) { c.Algorithms = []string{"none"} }, `"none"`},
 		{"None", good, func(c *Config) { c.Algorithms = []string{"None"} }, `"None"`},
 		{"HS256", good, func(c *Config) { c.Algorithms = []string{"RS256", "HS256"} }, `"HS256"`},

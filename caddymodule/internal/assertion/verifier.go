@@ -99,6 +99,9 @@ func New(c Config) (*Verifier, error) {
 	}
 	var errs []error
 	v.require, errs = parseRequirements(c.Require)
+	if !aws && len(c.Audience) == 0 && !c.NoAudience && len(c.Require) == 0 {
+		errs = append(errs, errors.New("audience: is required")) // Complete has checked it: never without any
+	}
 	v.demand, v.refuse = mustParse(c.Demand), mustParse(c.Refuse)
 	for i, name := range v.algorithms {
 		v.algorithms[i] = canonicalAlgorithm(name)

@@ -29,7 +29,7 @@ var (
 	errRead      = &problem.Error{Code: problem.BodyInvalid, Hint: "cannot read the body"}
 	errTooLong   = &problem.Error{Code: problem.BodyInvalid, Hint: "the body is too long"}
 	errType      = &problem.Error{Code: problem.BodyInvalid, Hint: "the body has another Content-Type, or none"}
-	errJSON      = &problem.Error{Code: problem.BodyInvalid, Hint: "the body is not valid JSON, or an object in it has a member twice"}
+	errJSON      = &problem.Error{Code: problem.BodyInvalid, Hint: "the body is not valid JSON, is nested too deeply, or an object in it has a member twice"}
 	errNoObject  = &problem.Error{Code: problem.BodyInvalid, Hint: "the JSON value is not an object"}
 	errNoString  = &problem.Error{Code: problem.BodyInvalid, Hint: "client_type is not a string"}
 )

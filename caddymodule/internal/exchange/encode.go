@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	recordVersion = 1
+	recordVersion = 2
 
 	recordToken   = 1
 	recordRefusal = 2

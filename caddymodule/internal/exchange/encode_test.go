@@ -105,6 +105,7 @@ func TestR05_InvalidRecords(t *testing.T) {
 		"a cut header":                 good[:header-1],
 		"no text":                      good[:header],
 		"another version":              edit(0, recordVersion+1),
+		"the version before":           edit(0, recordVersion-1),
 		"another kind":                 edit(1, 3),
 		"a token as a refusal":         edit(1, recordRefusal),
 		"four slots":                   token(func(g *Token) { g.count = 4 }),

@@ -269,6 +269,10 @@ func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
 			wantRejection(t, i, &Request{Placeholders: placeholders{"http.reverse_proxy.header.Remote-Email": "a@x.io"}}, ErrWrongUpstream)
 		})
 	}
+	t.Run("another letter of the same fold", func(t *testing.T) { // the Kelvin sign is a K to strings.EqualFold
+		i := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: "keycloak:80"}})
+		wantRejection(t, i, withPlaceholders(respondedBy("\u212aeycloak:80", "Remote-Email", "a@x.io")), ErrWrongUpstream)
+	})
 	t.Run("socket", func(t *testing.T) { // paths differ by case
 		for _, path := range []string{"/run/auth.sock", "/run/auth:1", "@auth"} {
 			i := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: path}})

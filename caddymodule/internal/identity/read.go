@@ -229,7 +229,7 @@ const (
 func (i *Identifier) isUpstream(chosen any) bool {
 	text, ok := chosen.(string)
 	isHost := strings.Contains(i.upstream, ":") && !strings.ContainsAny(i.upstream, "/@") // @: an abstract socket
-	return ok && (text == i.upstream || isHost && strings.EqualFold(text, i.upstream))
+	return ok && (text == i.upstream || isHost && len(text) == len(i.upstream) && strings.EqualFold(text, i.upstream))
 }
 
 // unsetReason returns the reason why the placeholder of a source is unset.

@@ -28,6 +28,8 @@ func (i *Identifier) setTrust(c Config, options []option) (errs []error) {
 		for _, p := range t.Ranges {
 			i.ranges = append(i.ranges, unmap(p))
 		}
+	default:
+		errs = append(errs, fmt.Errorf("trust: unknown mode %d", t.Mode))
 	}
 	return append(errs, rejectDroppedHeaders(options, c.ForwardsHeader)...)
 }

@@ -44,7 +44,7 @@ var (
 // Register registers the metrics with the registry of a config, except those that another
 // handler has registered already. state collects the gauges Entries, Breakers and
 // CredentialsLoaded, whose values it reads at each scrape. Register returns an error if
-// registry is nil.
+// registry is nil, or if another module has registered a metric of the same name.
 func Register(registry *prometheus.Registry, state prometheus.Collector) error {
 	if registry == nil {
 		return errors.New("no metrics registry found")

@@ -3,15 +3,16 @@ package report
 import (
 	"fmt"
 	"io"
+	"os"
 )
 
 // Progress shows on a terminal what a command waits for. A nil Progress shows nothing.
 type Progress struct{ w io.Writer }
 
 // ProgressFor returns the Progress for w, usually standard error. It is nil if w is not a
-// terminal.
+// terminal, or one without escape sequences.
 func ProgressFor(w io.Writer) *Progress {
-	if !isTerminal(w) {
+	if !isTerminal(w) || os.Getenv("TERM") == "dumb" {
 		return nil
 	}
 	return &Progress{w}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
@@ -28,8 +29,8 @@ type breaker struct {
 	onChange func(open bool)
 
 	mu      sync.Mutex
-	open    bool
-	changes int // how often open has changed
+	open    atomic.Bool // written with mu held
+	changes int         // how often open has changed
 
 	// While it is closed: the consecutive failures.
 	series   int // how many series of failures have begun
@@ -61,7 +62,7 @@ func (b *breaker) allow(held permit, user string, mayProbe bool) (permit, error)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if b.open {
+	if b.open.Load() {
 		if held.changes == b.changes {
 			return held, nil
 		}
@@ -86,9 +87,9 @@ func (b *breaker) report(p permit, user string, err error) {
 	outage := exchange.IsOutage(err)
 	switch {
 	case p.changes != b.changes, isInconclusive(err):
-	case b.open && outage:
+	case b.open.Load() && outage:
 		b.probeFailed(p, user)
-	case b.open:
+	case b.open.Load():
 		b.change(false)
 	case outage:
 		b.failed(p, user, err)
@@ -146,7 +147,7 @@ func (b *breaker) probeFailed(p permit, user string) {
 
 // change opens or closes the breaker, and calls onChange.
 func (b *breaker) change(open bool) {
-	b.open = open
+	b.open.Store(open)
 	b.changes++
 	b.failures = 0
 	b.users = b.users[:0]
@@ -154,12 +155,6 @@ func (b *breaker) change(open bool) {
 		b.next = time.Now().Add(b.settings.Open)
 	}
 	b.onChange(open)
-}
-
-func (b *breaker) isOpen() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.open
 }
 
 // isInconclusive reports whether the error of a call says nothing about the service:

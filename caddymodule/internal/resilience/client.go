@@ -102,7 +102,7 @@ func (g *Client) Do(ctx context.Context, l Limits, call func(context.Context) er
 
 // BreakerOpen reports whether the breaker is open. It is open until a probe succeeds,
 // even if a probe is due and no call has been made since.
-func (g *Client) BreakerOpen() bool { return g.breaker != nil && g.breaker.isOpen() }
+func (g *Client) BreakerOpen() bool { return g.breaker != nil && g.breaker.open.Load() }
 
 // InFlight returns the number of calls that are running now.
 func (g *Client) InFlight() int { return int(g.inFlight.Load()) }

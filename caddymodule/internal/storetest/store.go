@@ -44,7 +44,7 @@ func NewToken(token string) *exchange.Token {
 	return exchange.NewToken(time.Now()).Text("authToken", token).Token()
 }
 
-// RecordOf returns a Record of GrantOf that is valid for life.
+// RecordOf returns a Record of NewToken that is valid for life.
 func RecordOf(token string, life time.Duration) exchange.Record {
 	return exchange.Record{Token: NewToken(token), Until: time.Now().Add(life)}
 }

@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -21,24 +20,24 @@ const (
 	// defaultTimeout is the timeout of Read.
 	defaultTimeout = 3 * time.Second
 
-	// shortTimeout is the timeout of Read while another read has taken most of its timeout,
-	// because the files of a config are usually on the same mount.
+	// shortTimeout is the timeout of Read while a read hangs, because the files of a config
+	// are usually on the same mount.
 	shortTimeout = 250 * time.Millisecond
 )
 
 // files is the reader of the process.
 var files atomic.Pointer[reader]
 
-func init() { files.Store(&reader{timeout: defaultTimeout, wrap: func(f access) access { return f }}) }
+func init() { files.Store(newReader(defaultTimeout, func(f access) access { return f })) }
 
 // Read returns the content of a text file without its UTF-8 byte order mark. The
 // content is not nil if err is nil. path must lead, directly or through links, to a
 // regular file of at most 1 MiB that is not UTF-16 and has no NUL bytes.
 //
 // Read returns an error if the file system does not respond within 3 seconds, or within
-// 250 ms while another read is running for more than 2 seconds. A hanging system call
-// cannot be interrupted, so the read continues in its own goroutine. Until it returns,
-// further calls for the path wait for it.
+// 250 ms while a read that has timed out is still running. A hanging system call cannot
+// be interrupted, so the read continues in its own goroutine. Until it returns, further
+// calls for the path wait for it.
 func Read(path string) ([]byte, error) { return files.Load().read(path) }
 
 // Stamp identifies a version of a file: it is another one when the file is written or
@@ -51,6 +50,7 @@ func Stat(path string) (s Stamp) {
 		info, err := os.Stat(path)
 		if err == nil {
 			s = Stamp{info}
+			os.SameFile(info, info) // On Windows, this is what opens the file.
 		}
 		return nil, err
 	})(path)
@@ -73,47 +73,89 @@ type access = func(path string) ([]byte, error)
 type reader struct {
 	timeout time.Duration
 	wrap    func(access) access // returns its argument, except in tests
-	reads   singleflight.Group  // by path
-	hanging atomic.Int32        // number of reads that have taken two thirds of the timeout
+
+	mu      sync.Mutex
+	running map[string]*result // by path
+	hanging int                // how many of them hang
+}
+
+// result is the result of a read.
+type result struct {
+	done    chan struct{} // closed when the read ends
+	content []byte        // valid after that
+	err     error         // likewise
+	hangs   bool          // a call has timed out; guarded by the reader's mu
 }
 
 func (r *reader) read(path string) ([]byte, error) {
-	timeout := r.timeout
-	if r.hanging.Load() > 0 {
-		timeout = min(timeout, shortTimeout)
-	}
-	timer := time.NewTimer(timeout)
+	timer := time.NewTimer(r.timeoutNow())
 	defer timer.Stop()
 	for joined := false; ; joined = true {
-		started := false
-		result := r.reads.DoChan(path, func() (any, error) {
-			started = true
-			hangs := time.AfterFunc(r.timeout*2/3, func() { r.hanging.Add(1) })
-			defer func() {
-				if !hangs.Stop() {
-					r.hanging.Add(-1)
-				}
-			}()
-			return r.wrap(readFile)(path)
-		})
+		read, started := r.join(path)
 		select {
 		case <-timer.C:
+			r.setHanging(path, read)
 			return nil, fmt.Errorf("read %s: timed out (is the mount hanging?)", path)
-		case got := <-result:
+		case <-read.done:
 			// The first read that this call has joined may have begun before it, and have
 			// returned old content.
 			if started || joined {
-				content, _ := got.Val.([]byte)
-				return bytes.Clone(content), got.Err
+				return bytes.Clone(read.content), read.err
 			}
 		}
 	}
+}
+
+// timeoutNow returns the timeout of a call that begins now.
+func (r *reader) timeoutNow() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hanging > 0 {
+		return min(r.timeout, shortTimeout)
+	}
+	return r.timeout
+}
+
+// join returns the running read of path, or starts one.
+func (r *reader) join(path string) (read *result, started bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if read := r.running[path]; read != nil {
+		return read, false
+	}
+	read = &result{done: make(chan struct{})}
+	r.running[path] = read
+	go func() {
+		read.content, read.err = r.wrap(readFile)(path)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.running, path)
+		if read.hangs {
+			r.hanging--
+		}
+		close(read.done)
+	}()
+	return read, true
+}
+
+// setHanging records that a call for path has timed out.
+func (r *reader) setHanging(path string, read *result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running[path] == read && !read.hangs {
+		read.hangs = true
+		r.hanging++
+	}
+}
+
+func newReader(timeout time.Duration, wrap func(access) access) *reader {
+	return &reader{timeout: timeout, wrap: wrap, running: make(map[string]*result)}
 }
 
 // Replace changes how files are read and the timeout of Read, for tests that need a
 // hanging file system. wrap is called with the functions that read and stat files. Only
 // tests may call Replace. restore undoes it.
 func Replace(timeout time.Duration, wrap func(access) access) (restore func()) {
-	before := files.Swap(&reader{timeout: timeout, wrap: wrap})
+	before := files.Swap(newReader(timeout, wrap))
 	return func() { files.Store(before) }
 }

@@ -114,12 +114,12 @@ type slowFile struct {
 
 func newSlowFile() *slowFile {
 	s := &slowFile{responses: make(chan string)}
-	s.reader = &reader{timeout: defaultTimeout, wrap: func(access) access {
+	s.reader = newReader(defaultTimeout, func(access) access {
 		return func(string) ([]byte, error) {
 			s.reads.Add(1)
 			return []byte(<-s.responses), nil
 		}
-	}}
+	})
 	return s
 }
 

@@ -60,7 +60,7 @@ func (v Verify) Requires() string {
 }
 
 // Complete returns v with the preset's defaults filled in. The error joins all
-// problems, each with the name of the option.
+// problems, each with the name of the option; an empty audience is reported alone.
 func (v Verify) Complete(preset string) (Verify, error) {
 	if slices.Contains(v.Audience, "") {
 		return v, errors.New("audience: must not contain an empty value")
