@@ -80,9 +80,10 @@ func TestHealthDuringShutdown(t *testing.T) {
 		}
 	}`, site)
 	t.Cleanup(func() { c.stop(t) })
-	if status, body := adminRequest(t, admin, http.MethodGet, "/huma/health", ""); status != http.StatusOK {
-		t.Fatalf("before the stop: %d %s", status, body)
-	}
+	testutil.Eventually(t, patience, "the health check succeeds", func() bool {
+		status, _ := adminRequest(t, admin, http.MethodGet, "/huma/health", "")
+		return status == http.StatusOK
+	})
 	go func() { _ = c.Stop() }() // the cleanup waits for the exit, too
 	testutil.Eventually(t, patience, "the health check fails", func() bool {
 		status, body := adminRequest(t, admin, http.MethodGet, "/huma/health", "")

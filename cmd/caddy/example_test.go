@@ -99,7 +99,7 @@ func startExample(t *testing.T) (site, huma string) {
 	}
 	local := strings.NewReplacer("testdata/", root+"/testdata/", "localhost:8080", testutil.FreeAddress(t), "localhost:8081", testutil.FreeAddress(t), "localhost:2019", testutil.FreeAddress(t))
 	site, huma = local.Replace("localhost:8080"), local.Replace("localhost:8081")
-	c := startCaddy(t, local.Replace(string(text)), huma)
+	c := startCaddy(t, local.Replace(string(text)), site, huma)
 	t.Cleanup(func() {
 		c.stop(t)
 		for _, secret := range []string{"@example.com", "sandbox-secret", "Liddell"} {
@@ -117,9 +117,9 @@ type caddyProcess struct {
 	log bytes.Buffer // must be read after the exit only
 }
 
-// startCaddy starts caddy (see TestMain) with a Caddyfile and waits until it listens. At the
-// end of the test, Caddy is killed if it still runs.
-func startCaddy(t *testing.T, text, address string) *caddyProcess {
+// startCaddy starts caddy (see TestMain) with a Caddyfile and waits until it listens on these
+// addresses. At the end of the test, Caddy is killed if it still runs.
+func startCaddy(t *testing.T, text string, addresses ...string) *caddyProcess {
 	t.Helper()
 	binary, err := exec.LookPath("caddy")
 	if err != nil {
@@ -127,7 +127,7 @@ func startCaddy(t *testing.T, text, address string) *caddyProcess {
 	}
 	c := new(caddyProcess)
 	c.Process, err = process.Start(t.Context(), process.Config{
-		Binary: binary, Dir: t.TempDir(), Caddyfile: text, Sites: []string{address},
+		Binary: binary, Dir: t.TempDir(), Caddyfile: text, Sites: addresses,
 		Line: func(line []byte) { fmt.Fprintf(&c.log, "%s\n", line) },
 	})
 	if err != nil {

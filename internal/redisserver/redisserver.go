@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,7 +127,7 @@ func (s *Server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		info, err := s.Do(ctx, "INFO", "server")
+		info, err := s.info(ctx)
 		var reply redis.Error
 		if errors.As(err, &reply) {
 			return nil
@@ -145,6 +146,17 @@ func (s *Server) waitReady(ctx context.Context) error {
 			return fmt.Errorf("no reply: %w", err)
 		}
 	}
+}
+
+// info returns the reply to INFO server. Before the server listens, it returns an error
+// without a client of Redis, which would log it.
+func (s *Server) info(ctx context.Context) (any, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr())
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.Close()
+	return s.Do(ctx, "INFO", "server")
 }
 
 // PID returns the process id. Run must have been called.
