@@ -124,7 +124,7 @@ func TestFaultProcessed(t *testing.T) {
 
 func TestFaultAppearAfter(t *testing.T) {
 	fake, c := start(t, Config{})
-	const after = 300 * time.Millisecond
+	const after = time.Second
 	setFaults(t, fake, Fault{Op: OpSignUp, AppearAfter: after, Times: 2}, Fault{Op: OpSignUp, AppearAfter: after, Status: 500, Times: 1}, Fault{Op: OpSignUp, AppearAfter: after, Reset: ResetBefore, Times: 1})
 	bad := strings.Replace(sandboxtest.AliceSignUp, "192.0.2.1", "x", 1)
 	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, bad), 400, huma.CodeInvalidRequest)
