@@ -19,8 +19,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-// Config configures a Verifier. Except for Require and Algorithms, New does not check it:
-// presets.Verify.Complete does.
+// Config configures a Verifier. New checks Require and Algorithms, and that something names
+// the application that tokens are for. presets.Verify.Complete checks the rest.
 type Config struct {
 	// Keys are the public keys. Required.
 	Keys *Keys
@@ -100,7 +100,9 @@ func New(c Config) (*Verifier, error) {
 	var errs []error
 	v.require, errs = parseRequirements(c.Require)
 	if !aws && len(c.Audience) == 0 && !c.NoAudience && len(c.Require) == 0 {
-		errs = append(errs, errors.New("audience: is required")) // Complete has checked it: never without any
+		// presets.Verify.Complete reports this first. Without both, a token for another
+		// application would be accepted.
+		errs = append(errs, errors.New("audience: is required"))
 	}
 	v.demand, v.refuse = mustParse(c.Demand), mustParse(c.Refuse)
 	for i, name := range v.algorithms {

@@ -40,8 +40,8 @@ func init() { files.Store(newReader(defaultTimeout, func(f access) access { retu
 // calls for the path wait for it.
 func Read(path string) ([]byte, error) { return files.Load().read(path) }
 
-// Stamp identifies a version of a file: it is another one when the file is written or
-// replaced. The zero value means that the file was not found.
+// Stamp identifies a version of a file. It changes when the file is written or replaced.
+// The zero value means that the file was not found.
 type Stamp struct{ info fs.FileInfo }
 
 // Stat returns the Stamp of the file at path. Unlike Read, it has no timeout.
@@ -50,7 +50,8 @@ func Stat(path string) (s Stamp) {
 		info, err := os.Stat(path)
 		if err == nil {
 			s = Stamp{info}
-			os.SameFile(info, info) // On Windows, this is what opens the file.
+			// On Windows, SameFile opens the file, which may block, and keeps its ID.
+			os.SameFile(info, info)
 		}
 		return nil, err
 	})(path)
@@ -76,7 +77,7 @@ type reader struct {
 
 	mu      sync.Mutex
 	running map[string]*result // by path
-	hanging int                // how many of them hang
+	hanging int                // how many of them have timed out
 }
 
 // result is the result of a read.
