@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +18,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/config"
-	"github.com/caddy-huma/caddy-huma/caddymodule/humanapitoken"
 	"github.com/caddy-huma/caddy-huma/caddymodule/humatoken"
 )
 
@@ -54,13 +52,6 @@ func benchHuma(users int) *humatoken.HumaToken {
 		ClientID: humatoken.ClientIDs{"ios": "c1", "android": "c2", "web": "c3"}, Secret: "sandbox-secret",
 		Common: common,
 	}
-}
-
-// benchHumanAPI is like benchHuma, for human_api_token.
-func benchHumanAPI(users int) *humanapitoken.HumanAPIToken {
-	common := benchCommon(users)
-	common.Identity = &config.Identity{UserID: benchHeader}
-	return &humanapitoken.HumanAPIToken{API: "http://127.0.0.1:1", ClientID: fmt.Sprint("c", users), ClientSecret: "secret", Common: common}
 }
 
 // module is a handler with the interfaces of Caddy's module lifecycle.
@@ -109,7 +100,6 @@ func newBenchService(t testing.TB) string {
 	text := strings.Repeat("x", 300)
 	body, _ := json.Marshal(map[string]any{
 		"uid": "0123456789abcdef01234567", "authToken": text, "authTokenExpiresIn": 3600, "refreshToken": text, "expiresIn": 86400,
-		"session_token": text, "human_id": "0123456789abcdef", "expires_in": 3600,
 	})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -203,58 +193,6 @@ func staticResponse(t testing.TB, h caddyhttp.MiddlewareHandler) caddyhttp.Stati
 	w := newSink()
 	mustServe(t, h, w, benchRequest(w, 1))
 	return caddyhttp.StaticResponse{StatusCode: "200", Headers: w.header.Clone(), Body: string(w.body)}
-}
-
-// timed measures only do. prepare prepares n calls of do. The timer of the benchmark is
-// not stopped in between, because stopping it reads the memory statistics, which slows
-// down what follows.
-func timed(b *testing.B, prepare func(n int), do func()) {
-	var took time.Duration
-	var since time.Time
-	ready := 0
-	for b.Loop() {
-		if ready == 0 {
-			if !since.IsZero() {
-				took += time.Since(since)
-			}
-			prepare(benchBatch)
-			ready, since = benchBatch, time.Now()
-		}
-		do()
-		ready--
-	}
-	took += time.Since(since)
-	b.ReportMetric(float64(took)/float64(b.N), "ns/op")
-	reportAllocations(b, prepare, do)
-}
-
-// reportAllocations reports the allocations of do in the whole process.
-func reportAllocations(b *testing.B, prepare func(n int), do func()) {
-	const n = 200
-	prepare(n)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range n {
-		do()
-	}
-	runtime.ReadMemStats(&after)
-	b.ReportAllocs()
-	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/n, "allocs/op")
-	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/n, "B/op")
-}
-
-// timedRequests calls timed for requests that next returns.
-func timedRequests(b *testing.B, h caddyhttp.MiddlewareHandler, next func(w http.ResponseWriter) *http.Request) {
-	w := newSink()
-	var requests []*http.Request
-	timed(b, func(n int) {
-		for range n {
-			requests = append(requests, next(w))
-		}
-	}, func() {
-		mustServe(b, h, w, requests[0])
-		requests = requests[1:]
-	})
 }
 
 func median(v []float64) float64 {

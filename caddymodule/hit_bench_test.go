@@ -1,39 +1,16 @@
 package caddymodule_test
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// BenchmarkHit measures a whole handler that responds from the memory cache, and Caddy's
-// respond handler with the same bytes and headers. The requests are for random users.
-//
-//	go test ./caddymodule -run '^$' -bench 'Hit$'
-func BenchmarkHit(b *testing.B) {
-	for _, users := range benchUsers {
-		b.Run(fmt.Sprintf("huma_token/users=%d", users), func(b *testing.B) {
-			benchHit(b, fullHandler(b, users), users)
-		})
-	}
-	b.Run("human_api_token/users=1000", func(b *testing.B) {
-		h := benchHumanAPI(1_000)
-		h.API = newBenchService(b)
-		benchHit(b, fillCache(b, h, 1_000), 1_000)
-	})
-	b.Run("respond", func(b *testing.B) { benchHit(b, staticResponse(b, fullHandler(b, 1_000)), 1_000) })
-}
-
-func benchHit(b *testing.B, h caddyhttp.MiddlewareHandler, users int) {
-	timedRequests(b, h, func(w http.ResponseWriter) *http.Request { return benchRequest(w, rand.IntN(users)) })
-}
-
-// BenchmarkHitRatios measures the same in short alternating rounds, so that other load on
-// the machine affects all of them equally, and reports the ratios of the medians.
+// BenchmarkHitRatios measures a whole handler that responds from the memory cache, and
+// Caddy's respond handler with the same bytes and headers, in short alternating rounds, so
+// that other load on the machine affects all of them equally. It reports the ratios of the
+// medians.
 // x_respond is a hit among 1,000 users compared with respond; it should be at most 1.5.
 // x_20k_users is a hit among 20,000 users compared with one among 1,000. See `cmd/bench
 // grow` for a million users, and TestHitAllocations for the allocations of a hit.
