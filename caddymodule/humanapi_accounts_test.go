@@ -47,16 +47,6 @@ func TestConnect_TwoApplications(t *testing.T) {
 			t.Errorf("calls %v", users)
 		}
 	})
-	t.Run("refusals", func(t *testing.T) {
-		d := openTwoClients(t, "")
-		no := false
-		d.fake.AddHumanUser("hapi1", "u-1")
-		if _, err := d.fake.Connect(sandbox.Connection{ClientUserID: "u-1", IDAllowed: &no}); err != nil {
-			t.Fatal(err)
-		}
-		d.request("GET", "/one", as("u-1")).problem(t, http.StatusConflict, "connect_unavailable")
-		d.request("GET", "/two", as("u-1")).connect(t)
-	})
 	t.Run("breaker", func(t *testing.T) {
 		d := openTwoClients(t, "retries 0\nbreaker {\nfailures 3\nopen 1m\n}")
 		d.setFaults(t, sandbox.Fault{Status: 500})
@@ -69,24 +59,6 @@ func TestConnect_TwoApplications(t *testing.T) {
 		d.wantCalls(t)
 		d.request("GET", "/two", as("u-1")).connect(t)
 		d.wantCalls(t, "session")
-	})
-	t.Run("limits", func(t *testing.T) {
-		d := openTwoClients(t, "max_concurrent 1\nmax_waiting 1")
-		release := d.fake.block(t, "")
-		one, two := make(chan []*response), make(chan []*response)
-		go func() { one <- d.concurrently("/one", 20, user) }()
-		d.fake.waitBlocked(t, 1)
-		go func() { two <- d.concurrently("/two", 1, user) }()
-		d.fake.waitBlocked(t, 2)
-		eventually(t, humanAPITimeout, "a request is rejected", func() bool { return len(d.logLines("too many concurrent exchanges")) > 0 })
-		release()
-		(<-two)[0].connect(t)
-		if got := countCodes(t, <-one); got["503 overloaded"] == 0 || got["503 overloaded"]+got["200"] != 20 {
-			t.Errorf("responses %v", got)
-		}
-		if _, n := d.fake.blocked(); n != 2 {
-			t.Errorf("%d concurrent calls, want one of each application", n)
-		}
 	})
 }
 
@@ -148,42 +120,6 @@ func TestConnect_AScopeThatIsNotAllowed(t *testing.T) {
 		t.Errorf("the response does not contain the option: %s", a.Body)
 	}
 	d.wantCalls(t, "session")
-}
-
-// TestConnect_SharedLimits checks two handlers of one application whose limits differ.
-func TestConnect_SharedLimits(t *testing.T) {
-	const clash = "another human_api_token of the same account"
-	block := func(matcher, client, more string) string {
-		return "human_api_token " + matcher + " {\nclient_id " + client + "\nclient_secret {env.HUMA_TEST_SECRET}\nidentity basic_auth\n" + more + "\n}\n"
-	}
-	t.Setenv("HUMA_TEST_SECRET", "s")
-	for _, c := range []struct {
-		name                           string
-		client, first, second, message string
-	}{
-		{"the same defaults", "h1", "", "", ""},
-		{"the same", "h1", "max_concurrent 5", "max_concurrent 5", ""},
-		{"the default written", "h1", "", "max_concurrent 64\nmax_waiting 2000\ncache {\nmax_entries 100000\n}\nbreaker {\nfailures 20\nopen 5s\n}", ""},
-		{"each its own", "h1", "timeout 5s\nretries 0\ncache 10s\nextra_scopes a", "cache off\ncross_site allow", ""},
-		{"max_concurrent", "h1", "", "max_concurrent 5", clash},
-		{"with other scopes", "h1", "", "max_concurrent 5\nextra_scopes a", clash},
-		{"max_waiting", "h1", "", "max_waiting 5", clash},
-		{"max_entries", "h1", "", "cache {\nmax_entries 5\n}", clash},
-		{"breaker off", "h1", "", "breaker off", clash},
-		{"breaker failures", "h1", "", "breaker {\nfailures 5\n}", clash},
-		{"breaker open", "h1", "", "breaker {\nopen 1s\n}", clash},
-		{"of another client id", "h2", "", "max_concurrent 5\nbreaker off", ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			err := validateText(t, block("", "h1", c.first)+block("/other", c.client, c.second))
-			switch {
-			case c.message == "" && err != nil:
-				t.Error(err)
-			case c.message != "" && (err == nil || !strings.Contains(err.Error(), c.message)):
-				t.Errorf("got %v, want %s", err, c.message)
-			}
-		})
-	}
 }
 
 // TestConnect_BothDirectivesOnOneSite checks that the directives do not share a service

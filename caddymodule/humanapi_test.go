@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
@@ -72,27 +71,6 @@ func TestConnect_TokenTypes(t *testing.T) {
 	d.wantCalls(t, "session")
 }
 
-// TestConnect_HitsMakeNoCall checks that cache hits make no call. Tokens are cached much
-// longer than Huma's, also if the service would no longer issue them.
-func TestConnect_HitsMakeNoCall(t *testing.T) {
-	d := openConnect(t, sandbox.Config{}, "")
-	first := d.get(t, "u-1")
-	d.wantCalls(t, "session")
-	d.fake.setConnected(t, "u-1")
-	if d.get(t, "u-1").Token != first.Token {
-		t.Error("the token was not cached")
-	}
-	d.wantCalls(t)
-	id := d.get(t, "u-1", noCache)
-	d.wantCalls(t, "session", "id")
-	for _, edit := range []func(*http.Request){noCache, header("Accept", "*/*")} { // the second request with no-cache within 5 s
-		if d.get(t, "u-1", edit).Token != id.Token {
-			t.Error("the token was not cached")
-		}
-	}
-	d.wantCalls(t)
-}
-
 // TestConnect_LostHint checks that a lost hint costs one call. DELETE deletes the hint of
 // the user, and a config without the account deletes all hints. A reload deletes none.
 func TestConnect_LostHint(t *testing.T) {
@@ -133,62 +111,6 @@ func TestConnect_WithoutACache(t *testing.T) {
 	d.get(t, "u-1")
 	d.get(t, "u-1")
 	d.wantCalls(t, "session", "id", "session", "id")
-}
-
-// TestConnect_HundredCallersAtOnce checks that 100 concurrent requests of a user get one
-// token with at most two calls.
-func TestConnect_HundredCallersAtOnce(t *testing.T) {
-	d := openConnect(t, sandbox.Config{}, "")
-	d.addConnectedUser(t, "connected")
-	d.addUserWithHint(t, "hinted")
-	d.setFaults(t, sandbox.Fault{Delay: 200 * time.Millisecond})
-	for _, c := range []struct {
-		user string
-		edit func(*http.Request)
-		want []string
-	}{
-		{"new", nil, []string{"session"}},
-		{"new", noCache, []string{"session"}},
-		{"connected", nil, []string{"session", "id"}},
-		{"hinted", noCache, []string{"id"}},
-	} {
-		tokens := make(map[string]int)
-		for _, a := range d.concurrently(connectPath, 100, func(int) []func(*http.Request) {
-			edits := []func(*http.Request){as(c.user)}
-			if c.edit != nil {
-				edits = append(edits, c.edit)
-			}
-			return edits
-		}) {
-			tokens[a.connect(t).Token]++
-		}
-		if len(tokens) != 1 {
-			t.Errorf("%s: %d tokens", c.user, len(tokens))
-		}
-		d.wantCalls(t, c.want...)
-	}
-}
-
-// TestConnect_AddressOnlyForSessions checks that the address is sent only in calls for
-// sessions, and only if it is not empty. The sandbox rejects other calls.
-func TestConnect_AddressOnlyForSessions(t *testing.T) {
-	d := openConnect(t, sandbox.Config{}, "cache off")
-	const address = "Alice+x@X.example"
-	d.get(t, "u-1", emailHeader(address))
-	d.get(t, "u-1")
-	d.fake.setConnected(t, "u-1")
-	d.get(t, "u-1", emailHeader(address))
-	d.get(t, "u-1")
-	var got []string
-	for _, c := range d.fake.Calls().Calls {
-		got = append(got, c.Op+" "+c.Email)
-		if c.ClientUserID != "u-1" || c.ClientID != "hapi1" || c.ExtraScopes != nil || c.Status != map[bool]int{true: 200, false: 403}[c.Error == ""] {
-			t.Errorf("%+v", c)
-		}
-	}
-	if want := []string{"session " + address, "session ", "session " + address, "id ", "session ", "id "}; !slices.Equal(got, want) {
-		t.Errorf("%q\nwant %q", got, want)
-	}
 }
 
 // TestConnect_NothingLeaks checks that secrets and personal data are neither in the log,
