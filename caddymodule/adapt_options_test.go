@@ -7,16 +7,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-huma/caddy-huma/caddymodule/redis"
 )
 
-// TestAdaptCoverage checks that the golden files contain every field of both
-// handlers. A new field fails this test until a golden file has it.
+// TestAdaptCoverage checks that the golden files contain every field of both handlers and
+// of the Redis store. A new field fails this test until a golden file has it.
 func TestAdaptCoverage(t *testing.T) {
 	for _, d := range bothDirectives {
 		fields := structFields(d.config)
 		if d == humaToken {
 			for _, kind := range []string{"ios", "android", "web"} {
 				fields["client_id."+kind] = true
+			}
+			for name := range structFields(reflect.TypeFor[redis.Redis]()) {
+				fields["cache.store."+name] = true
 			}
 		}
 		for _, g := range goldens(t) {
@@ -92,28 +97,6 @@ func TestL08_NoSecretsInErrors(t *testing.T) {
 					t.Errorf("%s of %s: no error: %s", option, d.name, text)
 				case strings.Contains(err.Error(), "CANARY"):
 					t.Errorf("%s of %s: the error quotes the secret: %v", option, d.name, err)
-				}
-			}
-		}
-	}
-}
-
-// TestL08_OptionsOfTheOther checks that the other directive rejects an option that
-// only one of them has, with its line.
-func TestL08_OptionsOfTheOther(t *testing.T) {
-	for _, d := range bothDirectives {
-		for _, other := range bothDirectives {
-			for name, o := range other.own {
-				if _, has := d.own[name]; has {
-					continue
-				}
-				line := o.line
-				if line == "" {
-					line = name + " {\n" + o.block + "\n}"
-				}
-				_, _, err := adaptText(d.text("identity basic_auth", line))
-				if err == nil || !strings.Contains(err.Error(), "unrecognized option '"+name+"', at Caddyfile:4") {
-					t.Errorf("%s in %s: got %v", name, d.name, err)
 				}
 			}
 		}
