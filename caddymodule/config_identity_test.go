@@ -213,61 +213,13 @@ func TestIdentityProblems(t *testing.T) {
 	}
 }
 
-// TestWrongPreset checks that the error lists all presets.
-func TestWrongPreset(t *testing.T) {
-	for _, wrong := range []string{"autelia", "Authelia", "oauth2-proxy", "google"} {
-		for _, d := range bothDirectives {
-			wantProblem(t, validateText(t, d.lines("identity "+wrong)), "identity:", `"`+wrong+`"`,
-				"auth0", "authelia", "authentik", "aws_alb", "azure_easy_auth", "basic_auth", "caddy_jwt", "caddy_security", "caddy_tailscale",
-				"clerk", "cloudflare_access", "cognito", "entra", "firebase", "gatekeeper", "gcp_api_gateway", "google_iap", "istio", "keycloak",
-				"oathkeeper", "oauth2_proxy,", "oauth2_proxy_upstream", "okta", "pomerium", "supabase", "tailscale,", "teleport", "vouch", "zitadel")
-		}
-	}
-}
-
-// TestUserIDs checks configs that are valid for only one of the directives, because
-// human_api_token identifies users by ID and the address is optional.
+// TestUserIDs checks that human_api_token requires an ID of the user, because an address is
+// not enough, and that an address must be from the same assertion.
 func TestUserIDs(t *testing.T) {
-	const me = "http://localhost:3000/me"
-	verified := append([]string{"verify {"}, append(verifyLines[:3:3], "}", "}")...)
-	verify := func(lines ...string) string {
-		return "identity {\n" + strings.Join(append(lines, verified...), "\n")
-	}
-	for _, c := range []struct {
-		name    string
-		lines   []string
-		option  string // empty: the config is valid
-		message []string
-	}{
-		{"an id alone", []string{"identity {\nuser_id {http.auth.user.sub}\n}"}, "", nil},
-		{"an id beside a preset", []string{"identity caddy_security {\nuser_id {http.auth.user.realm_id}\n}"}, "", nil},
-		{"userinfo, an id alone", withUserinfo(me, "user_id user.id"), "", nil},
-		{"userinfo, domains", withUserinfo(me, "user_id id", "email email", "domains x.example"), "", nil},
-		{"an assertion's id", []string{verify("user_id Authorization sub")}, "", nil},
-		{"an assertion's id, both", []string{verify("user_id Authorization sub", "email Authorization email")}, "", nil},
-
-		{"an address alone", []string{"identity {\nemail {http.auth.user.email}\n}"}, "user_id:", []string{"identity <preset>", "user_id <source>"}},
-		{"userinfo, an address alone", withUserinfo(me, "email user.email"), "user_id:", []string{"user_id user.id"}},
-		{"an id of the client's", []string{"identity basic_auth {\nuser_id {query.id}\n}"}, "user_id:", []string{"set by the client"}},
-		{"an id that needs trust", []string{"identity basic_auth {\nuser_id X-User\n}"}, "user_id (X-User)", []string{"trust forward_auth", "trust proxies"}},
-		{"an address of the client's", []string{"identity basic_auth {\nemail {cookie.email}\n}"}, "email:", []string{"set by the client"}},
-		{"domains", []string{"identity {\nuser_id {user_id}\ndomains x.example\n}"}, "email:", []string{"domains", "email <source>", "remove these options"}},
-		{"verified", []string{"identity {\nuser_id {user_id}\nverified {user_verified}\n}"}, "email:", []string{"verified", "email <source>", "remove these options"}},
-		{"userinfo, verified", withUserinfo(me, "user_id id", "verified verified"), "email:", []string{"remove these options"}},
-		{"userinfo, a domain", withUserinfo(me, "user_id id", "email email", "domains *.x.example"), "domains:", []string{"x.example"}},
-		{"an unsigned address", []string{verify("user_id Authorization sub", "email X-Email")}, "email:", []string{"the same signed assertion as user_id"}},
-		{"an address of another", []string{verify("user_id Authorization sub", "email X-Token email")}, "email:", []string{"another assertion", "user_id"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			err := validateText(t, humanAPIToken.lines(c.lines...))
-			switch {
-			case c.option != "":
-				wantProblem(t, err, c.option, c.message...)
-			case err != nil:
-				t.Error(err)
-			}
-		})
-	}
+	address := humanAPIToken.lines("identity {\nemail {http.auth.user.email}\n}")
+	wantProblem(t, validateText(t, address), "user_id:", "identity <preset>", "user_id <source>")
+	another := humanAPIToken.lines("identity {\nuser_id Authorization sub\nemail X-Token email\nverify {\n" + strings.Join(verifyLines, "\n") + "\n}\n}")
+	wantProblem(t, validateText(t, another), "email:", "another assertion", "user_id")
 }
 
 // TestPresetsLoad checks that every preset without an assertion is valid for both
@@ -290,48 +242,16 @@ func TestPresetsLoad(t *testing.T) {
 	}
 }
 
-// TestForwardHeadersProblems checks that userinfo does not forward headers that change
-// the framing of the request or the format of the response.
-func TestForwardHeadersProblems(t *testing.T) {
-	for _, name := range []string{
-		"Connection", "keep-alive", "Proxy-Authorization", "Proxy-Authenticate", "TE", "Trailer", "transfer-encoding", "Upgrade",
-		"Content-Length", "Content-Encoding", "Expect", "Proxy-Connection", "HTTP2-Settings",
-		"Accept-Encoding", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "range",
-	} {
-		changes := withUserinfo("http://localhost:3000/me", "email email", "forward_headers Cookie "+name)
-		wantProblem(t, validateText(t, directive(changes...)), "forward_headers:", "cannot be forwarded")
-	}
-	// All of them are reported.
-	found := problemsIn(t, validateText(t, directive(withUserinfo("http://localhost:3000/me", "email email", "forward_headers Upgrade Range \"\"")...)))
-	if text := strings.Join(found, "\n"); len(found) != 3 || !strings.Contains(text, "Upgrade") || !strings.Contains(text, "Range") || !strings.Contains(text, `""`) {
-		t.Errorf("%d problems, want 3:\n%s", len(found), text)
-	}
-}
-
 // TestForeignURLs checks invalid URLs of key servers and applications. Errors do not
 // contain the URL, because it may contain a secret.
 func TestForeignURLs(t *testing.T) {
 	t.Setenv("HUMA_TEST_URL", "https://user:CANARY@keys.example/%zz")
 	for _, c := range []struct{ url, jwks, userinfo string }{
 		{"http://keys.example/CANARY", "must use https", "loads"},
-		{"http://192.0.2.1/CANARY", "must use https", "loads"},
-		{"http://[2001:db8::1]/CANARY", "must use https", "loads"},
-		{"http://keys.localhost/CANARY", "must use https", "loads"}, // the resolver decides what it resolves to
-		{"http://127.0.0.1.keys.example/CANARY", "must use https", "loads"},
-		{"http://localhost/CANARY", "loads", "loads"},
 		{"http://127.0.0.2:9000/CANARY", "loads", "loads"},
 		{"https://user:CANARY@keys.example/", "the text before the @", "user or a password"},
-		{"http://CANARY@localhost/", "the text before the @", "user or a password"},
-		{"https://keys.example/#CANARY", "remove the #", "fragment"},
-		{"https://keys.example/?key=CANARY", "loads", "loads"},
-		{"ftp://keys.example/CANARY", "must use https", "http:// or https://"},
 		{"keys.example/CANARY", "not a URL", "http:// or https://"},
-		{"//keys.example/CANARY", "must use https", "http:// or https://"},
-		{"https:///CANARY", "not a URL", "no host"},
-		{"https://:443/CANARY", "not a URL", "no host"},
 		{"https://keys.example:CANARY/", "not a URL", "not a URL"},
-		{"https://keys.example/CANARY%zz", "not a URL", "not a URL"},
-		{"https://keys example/CANARY", "not a URL", "not a URL"},
 		{"{env.HUMA_TEST_URL}", "not a URL", "not a URL"},
 	} {
 		t.Run(c.url, func(t *testing.T) {

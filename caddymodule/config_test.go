@@ -89,6 +89,9 @@ func TestConfigLoads(t *testing.T) {
 		"header and trust":     {"identity authelia", "trust forward_auth"},
 		"header and proxies":   {"identity authelia", "trust proxies 127.0.0.1 10.0.0.0/8 private_ranges"},
 		"custom placeholders":  {"identity {\nemail {user_email}\nname {http.vars.name}\n}"},
+		"a short variable":     {"identity {\nemail {vars.user_email}\n}"},
+		"a short response":     {"identity {\nemail {rp.header.Remote-Email}\n}"},
+		"a short certificate":  {"identity {\nemail {tls_client_subject}\n}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := validateText(t, directive(changes...)); err != nil {
