@@ -70,31 +70,9 @@ func TestSecretWithBraces(t *testing.T) {
 
 func TestAPIAddresses(t *testing.T) {
 	for raw, message := range map[string]string{
-		"http://huma.example":              "https",
-		"http://127.0.0.1.huma.example":    "https",
-		"http://localhost.huma.example":    "https",
-		"http://notlocalhost":              "https",
-		"http://0.0.0.0:1":                 "https",
-		"http://192.0.2.1":                 "https",
-		"http://[2001:db8::1]":             "https",
-		"http://user@localhost":            "password",
-		"https://user:pw@huma.example":     "password",
-		"https://huma.example?a=b":         "query",
-		"https://huma.example/x?":          "query",
-		"https://huma.example/#x":          "fragment",
-		"huma.example":                     "",
-		"huma.example:443":                 "",
-		"/relative":                        "absolute URL",
-		"//huma.example":                   "https",
-		"https://":                         "absolute URL",
-		"https:///path":                    "absolute URL",
-		"https://:443":                     "absolute URL",
-		"ftp://huma.example":               "https",
-		"unix:///run/huma.sock":            "",
-		"https://huma example":             "",
-		"https://huma.example:port":        "",
-		"https://huma.example/%zz":         "",
-		"https://huma.example\\@x.example": "",
+		"http://huma.example":          "https",
+		"https://user:pw@huma.example": "password",
+		"huma.example:443":             "absolute URL",
 	} {
 		t.Run(raw, func(t *testing.T) {
 			for _, d := range bothDirectives {
@@ -115,23 +93,11 @@ func TestHeaderUpAndSignatureProblems(t *testing.T) {
 		{"in other case", "header_up", []string{"header_up SIGNATURE x"}},
 		{"a signature of own name", "header_up", []string{"header_up x-sig x", "signature hmac-sha512 {\nheader_name X-Sig\n}"}},
 		{"the deployment", "header_up", []string{"header_up DeploymentID x"}},
-		{"Host", "header_up", []string{"header_up Host x"}},
-		{"Content-Length", "header_up", []string{"header_up content-length 1"}},
-		{"Content-Type", "header_up", []string{"header_up Content-Type x"}},
-		{"Transfer-Encoding", "header_up", []string{"header_up Transfer-Encoding x"}},
 		{"Hawk's own", "header_up", []string{"header_up authorization x", hawk}},
 		{"no header's name", "header_up", []string{`header_up "X Key" x`}},
-		{"no placeholder there", "header_up", []string{"header_up X-Key {sig.body}"}},
 		{"hawk without id", "id", []string{"signature hawk"}},
-		{"hawk with encoding", "encoding", []string{"signature hawk {\nid a\nencoding hex\n}"}},
-		{"hawk with payload", "payload", []string{"signature hawk {\nid a\npayload x\n}"}},
-		{"hmac with id", "id", []string{"signature hmac-sha256 {\nid a\n}"}},
-		{"off with encoding", "encoding", []string{"signature off {\nencoding hex\n}"}},
-		{"unknown in the payload", "payload", []string{"signature hmac-sha256 {\npayload {sig.bdy}\n}"}},
 		{"a request in the payload", "payload", []string{"signature hmac-sha256 {\npayload {method}{sig.body}\n}"}},
 		{"no name for it", "header_name", []string{"signature hmac-sha256 {\nheader_name \"a b\"\n}"}},
-		{"a name that is taken", "header_name", []string{"signature hmac-sha256 {\nheader_name Content-Type\n}"}},
-		{"the deployment's name", "header_name", []string{"signature hmac-sha256 {\nheader_name deploymentid\n}"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wantProblem(t, validateText(t, directive(c.lines...)), c.option)
@@ -150,7 +116,6 @@ func TestTLSFiles(t *testing.T) {
 	_, otherKey := keyPair(t)
 	nowhere := filepath.Join(t.TempDir(), "nowhere.pem")
 	noPEM := writeFile(t, "no.pem", "this is no PEM")
-	empty := writeFile(t, "empty.pem", "")
 	pair := func(certificate, key string) string {
 		return "tls {\nclient_certificate " + certificate + " " + key + "\n}"
 	}
@@ -161,15 +126,10 @@ func TestTLSFiles(t *testing.T) {
 		name                  string
 		line, option, message string
 	}{
-		{"no ca", "tls {\nca " + nowhere + "\n}", "ca:", nowhere},
 		{"ca is no PEM", "tls {\nca " + noPEM + "\n}", "ca:", "PEM"},
-		{"ca is empty", "tls {\nca " + empty + "\n}", "ca:", "PEM"},
 		{"ca is a key", "tls {\nca " + key + "\n}", "ca:", "PEM"},
-		{"ca is a directory", "tls {\nca " + t.TempDir() + "\n}", "ca:", "directory"},
 		{"no certificate", pair(nowhere, key), "client_certificate:", nowhere},
-		{"no key", pair(certificate, nowhere), "client_certificate:", nowhere},
 		{"no PEM", pair(noPEM, key), "client_certificate:", "PEM"},
-		{"empty key", pair(certificate, empty), "client_certificate:", "PEM"},
 		{"another key", pair(certificate, otherKey), "client_certificate:", "does not match"},
 		{"exchanged", pair(key, certificate), "client_certificate:", "PEM"},
 	} {

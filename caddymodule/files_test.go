@@ -263,7 +263,6 @@ func TestK02FileKinds(t *testing.T) {
 			must(t, os.Symlink(file, file+".link"))
 			return file + ".link"
 		}, "not a regular file, but a FIFO"},
-		"device":    {func(*testing.T) string { return "/dev/zero" }, "not a regular file, but a device"},
 		"directory": {func(t *testing.T) string { return t.TempDir() }, "is a directory"},
 	}
 	certificate, key := keyPair(t)
@@ -331,10 +330,10 @@ func TestE01SecretFileEncoding(t *testing.T) {
 // trusted.
 func TestE02CAFileWithBOM(t *testing.T) {
 	first, second := testutil.NewAuthority(t.TempDir(), "the first authority"), testutil.NewAuthority(t.TempDir(), "the second authority")
-	file := writeFile(t, "ca.pem", bom+readFile(t, first.File)+readFile(t, second.File))
+	file := writeFile(t, "ca.pem", bom+string(testutil.File(t, first.File))+string(testutil.File(t, second.File)))
 	certificate, key := keyPair(t)
-	certificate = writeFile(t, "cert.pem", bom+readFile(t, certificate))
-	key = writeFile(t, "key.pem", bom+readFile(t, key))
+	certificate = writeFile(t, "cert.pem", bom+string(testutil.File(t, certificate)))
+	key = writeFile(t, "key.pem", bom+string(testutil.File(t, key)))
 	for _, ca := range []*testutil.Authority{first, second} {
 		fake := &fakeHuma{Server: sandbox.New(sandbox.Config{})}
 		fake.URL = serveTLS(t, fake.ServeHTTP, testutil.Loopback(), ca, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert })
@@ -360,11 +359,4 @@ func TestE03BlanksInConfigFile(t *testing.T) {
 			s.request("GET", p.target(), as("a@x.example")).token(t, p)
 		}
 	})
-}
-
-func readFile(t testing.TB, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	must(t, err)
-	return string(b)
 }

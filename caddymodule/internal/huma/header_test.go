@@ -22,6 +22,9 @@ func TestHeaderCheck(t *testing.T) {
 		{"x:", "x", `"x:" is not a valid header name`},
 		{"idempotency-key", "x", "the header idempotency-key cannot be set"},
 		{"HOST", "x", "the header HOST cannot be set"},
+		{"content-length", "1", "the header content-length cannot be set"},
+		{"Content-Type", "x", "the header Content-Type cannot be set"},
+		{"Transfer-Encoding", "x", "the header Transfer-Encoding cannot be set"},
 		{"X-A", canaryHeader + "\n", "X-A: the value must not contain line breaks or control characters"},
 		{"X-A", canaryHeader + "{sig.body}", "X-A: unsupported {sig.*} placeholder: only {sig.timestamp} is allowed in a header"},
 	}
