@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
@@ -36,57 +35,6 @@ func TestSignsInAndUp(t *testing.T) {
 		t.Errorf("calls for an unknown user: %v", got)
 	}
 	s.noSecretsInLog("@x.example", "sandbox-secret", known.AuthToken, "Lovelace")
-}
-
-func TestMethods(t *testing.T) {
-	forBoth(t, func(t *testing.T, p service) {
-		fake := newHuma(t, sandbox.Config{})
-		s := serve(t, p.site(fake, ""))
-		for _, method := range []string{"PUT", "PATCH", "PROPFIND", "get"} {
-			a := s.request(method, p.target(), as("a@x.example"))
-			a.problem(t, http.StatusMethodNotAllowed, "method_not_allowed")
-			if a.Header.Get("Allow") != "GET, POST, DELETE, OPTIONS" {
-				t.Errorf("%s: Allow is %q", method, a.Header.Get("Allow"))
-			}
-		}
-		head := s.request("HEAD", p.target(), as("a@x.example"))
-		if head.StatusCode != http.StatusMethodNotAllowed {
-			t.Errorf("HEAD: status %d", head.StatusCode)
-		}
-		options := s.request("OPTIONS", p.target())
-		if options.StatusCode != http.StatusNoContent || options.Header.Get("Allow") == "" {
-			t.Errorf("OPTIONS: %d %v", options.StatusCode, options.Header)
-		}
-		options.noStore(t)
-		if n := len(fake.Calls().Calls); n != 0 {
-			t.Errorf("%d calls at the service", n)
-		}
-	})
-}
-
-func TestCrossSite(t *testing.T) {
-	cross := header("Sec-Fetch-Site", "cross-site")
-	forBoth(t, func(t *testing.T, p service) {
-		fake := newHuma(t, sandbox.Config{})
-		p.addUsers(fake, "a@x.example")
-		s := serve(t, p.site(fake, ""))
-		for _, method := range []string{"GET", "POST", "DELETE"} {
-			s.request(method, p.target(), as("a@x.example"), cross).problem(t, http.StatusForbidden, "cross_site")
-			s.request(method, p.target(), cross).problem(t, http.StatusForbidden, "cross_site") // before the identity is read
-		}
-		p.wantCalls(t, fake, 0, 0)
-		s.request("GET", p.target(), as("a@x.example"), cross, header("Authorization", "Bearer x")).problem(t, http.StatusForbidden, "cross_site")
-		s.request("GET", p.target(), as("a@x.example"), header("Sec-Fetch-Site", "same-site")).token(t, p)
-		p.wantCalls(t, fake, 1, 0)
-		if err := s.load(p.site(fake, "cross_site allow")); err != nil {
-			t.Fatal(err)
-		}
-		// The server of the previous config may respond for a moment.
-		eventually(t, 5*time.Second, "the new config responds", func() bool {
-			return s.request("GET", p.target(), as("a@x.example"), cross).StatusCode == http.StatusOK
-		})
-		s.request("GET", p.target(), as("a@x.example"), cross).token(t, p)
-	})
 }
 
 func TestDeleteEvictsTheUser(t *testing.T) {
