@@ -116,23 +116,6 @@ func TestCheckRoutes(t *testing.T) {
 	}
 }
 
-// TestCheckRoutesOfStories checks the results of the ten stories and of their fixes, which
-// TestCheckRoutes could get from -update.
-func TestCheckRoutesOfStories(t *testing.T) {
-	_, cases := siteCases(t, "stories.txtar")
-	if len(cases) != 20 {
-		t.Fatalf("%d cases", len(cases))
-	}
-	for _, c := range cases {
-		problem, warning := strings.Contains(c.expected, " problem: "), strings.Contains(c.expected, " warning: ")
-		fixed, redirects := strings.HasSuffix(c.name, ": fixed"), strings.Contains(c.name, "redirects")
-		switch {
-		case fixed && (problem || warning), !fixed && !problem && !warning, !fixed && problem == redirects:
-			t.Errorf("%s: %s", c.name, c.expected)
-		}
-	}
-}
-
 // caddyfiles returns the Caddyfiles with a token directive in the documentation and in
 // testdata, by a name.
 func caddyfiles(t *testing.T) map[string]string {

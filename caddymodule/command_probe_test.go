@@ -2,7 +2,6 @@ package caddymodule_test
 
 import (
 	"encoding/json"
-	"net/http"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/probe"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 	"github.com/caddy-huma/caddy-huma/internal/process"
-	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 // runProbe runs caddy huma probe with both forms of output, without a pause between
@@ -103,52 +101,6 @@ func TestProbeCORS(t *testing.T) {
 		all = runProbe(t, s.URL+p.path, "--header", "X-Test-User: canary2@x.example", "--origin", "https://other.example.com")
 		finds(t, all, "cors_preflight problem: no Access-Control-Allow-Origin → allow_origins", "cors_token problem: cross_site → allow_origins", "cors_401 problem: cross_site → allow_origins")
 	})
-}
-
-// TestProbeBrokenSites: the mistakes in a config that keep apps from getting a token, or
-// give one to everyone, are found from outside.
-func TestProbeBrokenSites(t *testing.T) {
-	page := filepath.Dir(writeFile(t, "index.html", "<!DOCTYPE html><title>the application</title>"))
-	login := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Cookie") == "" {
-			http.Redirect(w, r, "https://auth.example.com/?rd=canary", http.StatusFound)
-			return
-		}
-		w.Header().Set("Remote-Email", "canary@x.example")
-	})
-	down := freeAddress(t)
-	const basic = "basic_auth {\nalice $2a$10$JbodNYtYhPTg3jgJYvLqZ.8GmECVILZhu6LJQ20ktpivJ1FTeRQ.S\n}\n"
-	const dialog = "unauthenticated warning: WWW-Authenticate: Basic"
-	alice, cookie := []string{"--user", "alice:wonderland"}, []string{"--cookie", "authelia_session=canary"}
-	for name, c := range map[string]struct {
-		site string // TOKEN is the directive without its identity
-		args []string
-		want []string
-	}{
-		"no authentication": {"vars user canary@x.example\nTOKEN identity {\nemail {http.vars.user}\n}\n}\n", nil,
-			[]string{"unauthenticated problem: anyone can get tokens"}},
-		"Authelia's redirect": {"forward_auth " + login + " {\nuri /\n}\nTOKEN identity authelia\ntrust forward_auth\n}\n", cookie,
-			[]string{"unauthenticated problem: redirects to auth.example.com → auth_server"}},
-		"the same with auth_server": {"TOKEN identity authelia {\nauth_server " + login + "\n}\n}\n", cookie, nil},
-		"try_files at the top level": {"root " + page + "\ntry_files {path} /index.html\nfile_server\n" + basic + "TOKEN identity basic_auth\n}\n", alice,
-			[]string{dialog, "token problem: status 200 with a page → try_files"}},
-		"the default path inside handle_path": {"handle_path /private/* {\n" + basic + "TOKEN identity basic_auth\n}\n}\n", alice,
-			[]string{dialog, "token problem: status 200 with an empty body → handle_path"}},
-		"authentication inside a handle": {"handle {\n" + basic + "}\nTOKEN identity basic_auth\n}\n", alice,
-			[]string{"token problem: status 401, code identity_missing → errors.md#identity_missing; caddy huma check"}},
-		"another path": {basic + "respond /private/* 404\n", alice, []string{dialog, "token problem: status 404"}},
-		"the auth server is down": {"forward_auth " + down + " {\nuri /\n}\nTOKEN identity authelia\ntrust forward_auth\n}\n", cookie,
-			[]string{"unauthenticated problem: status 502", "token problem: status 502: → auth server"}},
-		"auth_server is down": {"TOKEN identity authelia {\nauth_server http://" + down + "\n}\n}\n", cookie,
-			[]string{"token problem: status 503, code identity_unavailable: The user cannot be identified → errors.md#identity_unavailable"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			fake := newHuma(t, sandbox.Config{})
-			text := strings.ReplaceAll(c.site, "TOKEN", "huma_token {\n"+fake.credentials())
-			s := serve(t, "SITE {\n"+text+"}\n")
-			finds(t, runProbe(t, s.URL, c.args...), c.want...)
-		})
-	}
 }
 
 // startQuickStart starts the endpoint of Huma's quick start in Python, with the sandbox as

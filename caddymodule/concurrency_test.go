@@ -55,10 +55,12 @@ func TestC01_ThousandRequestsOfAKnownUser(t *testing.T) {
 	})
 }
 
-func TestC02_ThousandRequestsOfAnUnknownUser(t *testing.T) {
+// TestC02_F06_ThousandRequestsOfAnUnknownUser checks that concurrent requests of one user
+// without a token share one exchange, which takes one place in the limits.
+func TestC02_F06_ThousandRequestsOfAnUnknownUser(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	huma.SetFaults([]sandbox.Fault{{Delay: 100 * time.Millisecond}})
-	s := serve(t, simpleSite(huma, ""))
+	s := serve(t, simpleSite(huma, "max_concurrent 1\nmax_waiting 1"))
 	allOK(t, s.concurrently(iosPath, 1000, func(int) []func(*http.Request) { return []func(*http.Request){as("a@x.example")} }))
 	if got := huma.Calls().ByOp; got["signin"] != 1 || got["signup"] != 1 {
 		t.Errorf("calls %v, want one sign-in and one sign-up", got)
