@@ -23,19 +23,14 @@ func TestC09_LifetimesThatCannotBeKept(t *testing.T) {
 	}{
 		{"an hour", `3600`, hour, hour},
 		{"as a text", `"3600"`, hour, hour},
-		{"with fraction", `3600.5`, hour, hour},
-		{"text, fraction", `"3600.5"`, hour, hour},
 		{"short", `30`, lifetime{true, 25, 30}, lifetime{false, 25, 30}},
 		{"five minutes", `300`, lifetime{true, 290, 300}, lifetime{false, 290, 300}},
 		{"a bit longer", `330`, lifetime{true, 320, 330}, lifetime{true, 320, 330}},
 		{"two days", `172800`, lifetime{true, 172790, 172800}, day},
 		{"zero", `0`, none, none},
 		{"negative", `-5`, none, none},
-		{"negative text", `"-5"`, none, none},
-		{"null", `null`, none, none},
 		{"endless", `1e18`, none, day},
 		{"nonsense", `"soon"`, none, none},
-		{"a list", `[3600]`, none, none},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			forBoth(t, func(t *testing.T, p service) {
