@@ -1,7 +1,6 @@
 package caddymodule_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -145,7 +144,7 @@ func TestCheckNeighborsAreReal(t *testing.T) {
 				options, site = "{", c.input
 			}
 			text := strings.ReplaceAll(servers.text(options+"\n}\n"+siteSnippets+site), "SITE", "app.example.com")
-			must(t, loadConfig(listenAt(t, s.adapt(strings.ReplaceAll(text, "/etc/huma/huma-config.json", config)), s.address)))
+			must(t, loadConfig(listenAt(s, strings.ReplaceAll(text, "/etc/huma/huma-config.json", config))))
 			s.stopAfter(t)
 			for line := range strings.SplitSeq(c.expected, "\n") {
 				ok, problem := strings.HasPrefix(line, "  routes ok: "), strings.HasPrefix(line, "  routes problem: ")
@@ -179,19 +178,11 @@ func TestCheckNeighborsAreReal(t *testing.T) {
 	}
 }
 
-// listenAt returns a config whose server listens at an address, without TLS.
-func listenAt(t *testing.T, config []byte, address string) []byte {
-	t.Helper()
-	var v map[string]any
-	must(t, json.Unmarshal(config, &v))
-	servers := v["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any)
-	if len(servers) != 1 {
-		t.Fatalf("%d servers", len(servers))
-	}
-	for _, server := range servers {
-		server := server.(map[string]any)
-		server["listen"], server["automatic_https"] = []string{address}, map[string]any{"disable": true}
+// listenAt adapts a Caddyfile. The server listens at the site's address, without TLS.
+func listenAt(s *site, text string) []byte {
+	s.t.Helper()
+	return editServer(s, text, func(server map[string]any) {
+		server["listen"], server["automatic_https"] = []string{s.address}, map[string]any{"disable": true}
 		delete(server, "tls_connection_policies")
-	}
-	return mustJSON(t, v)
+	})
 }

@@ -148,7 +148,7 @@ func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text stri
 		if request() != token {
 			t.Errorf("%s: the token was not cached", after)
 		}
-		if n := huma.calls(d.op()); n != 1 {
+		if n := huma.calls(d.service.first); n != 1 {
 			t.Errorf("%s: %d calls, want 1", after, n)
 		}
 	}
@@ -168,7 +168,7 @@ func (d *tokenDirective) keepsState(t *testing.T, reject func(s *site, text stri
 	if err := s.load(text); err != nil {
 		t.Fatal(err)
 	}
-	if request() == token || huma.calls(d.op()) != 2 {
+	if request() == token || huma.calls(d.service.first) != 2 {
 		t.Error("a rejected config still references the state")
 	}
 }

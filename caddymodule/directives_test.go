@@ -1,10 +1,7 @@
 package caddymodule_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"maps"
-	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,13 +11,13 @@ import (
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/humanapitoken"
 	"github.com/caddy-huma/caddy-huma/caddymodule/humatoken"
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
 // tokenDirective describes a directive for the tests of configs, so that common
 // behavior is tested with both directives.
 type tokenDirective struct {
 	name, path string
+	service    service
 	config     reflect.Type
 	new        func() caddyhttp.MiddlewareHandler
 
@@ -44,6 +41,7 @@ type tokenDirective struct {
 var humaToken = &tokenDirective{
 	name:           "huma_token",
 	path:           "/private/huma-token",
+	service:        humaService,
 	config:         reflect.TypeFor[humatoken.HumaToken](),
 	new:            func() caddyhttp.MiddlewareHandler { return new(humatoken.HumaToken) },
 	identityOption: "email",
@@ -87,6 +85,7 @@ var humaToken = &tokenDirective{
 var humanAPIToken = &tokenDirective{
 	name:           "human_api_token",
 	path:           "/private/human-api-token",
+	service:        humanAPIService,
 	config:         reflect.TypeFor[humanapitoken.HumanAPIToken](),
 	new:            func() caddyhttp.MiddlewareHandler { return new(humanapitoken.HumanAPIToken) },
 	identityOption: "user_id",
@@ -200,70 +199,20 @@ func (d *tokenDirective) convertMessages(parts ...string) []string {
 	return parts
 }
 
-// site returns a site with the directive, which reads the user from a header of
-// loopback peers and calls the sandbox.
-func (d *tokenDirective) site(h *fakeHuma, more string) string {
-	if d == humaToken {
-		return simpleSite(h, more)
-	}
-	return `SITE {
-		human_api_token {
-			` + d.credentials(h) + `
-			identity {
-				user_id X-Test-User
-			}
-			trust proxies 127.0.0.1
-			` + more + `
-		}
-		respond "the application" 404
-	}`
-}
-
 // credentials returns the options that match the defaults of the sandbox.
 func (d *tokenDirective) credentials(h *fakeHuma) string {
 	if d == humaToken {
 		return h.credentials() + "client_type ios\n"
 	}
-	return "api " + h.URL + "\nclient_id hapi1\nclient_secret sandbox-secret\n"
+	return d.service.options(h)
 }
 
-// target returns the request target of a token request.
-func (d *tokenDirective) target() string {
-	if d == humaToken {
-		return d.path + "?client_type=ios"
-	}
-	return d.path
-}
+// site, target and token are those of the service.
+func (d *tokenDirective) site(h *fakeHuma, more string) string { return d.service.site(h, more) }
 
-// op returns the first call to the service for an unknown user.
-func (d *tokenDirective) op() string {
-	if d == humaToken {
-		return sandbox.OpSignIn
-	}
-	return sandbox.OpSession
-}
+func (d *tokenDirective) target() string { return d.service.target() }
 
-// token returns the token of a successful response.
 func (d *tokenDirective) token(t testing.TB, a *response) string {
 	t.Helper()
-	if d == humaToken {
-		return a.tokens(t).AuthToken
-	}
-	var v struct {
-		Token        string `json:"token"`
-		Type         string `json:"type"`
-		SessionToken string `json:"session_token"`
-		IDToken      string `json:"id_token"`
-		HumanID      string `json:"human_id"`
-		ExpiresIn    *int64 `json:"expires_in"`
-	}
-	dec := json.NewDecoder(bytes.NewReader(a.Body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&v); a.StatusCode != http.StatusOK || err != nil {
-		t.Fatalf("status %d, want 200 and a token: %v: %s", a.StatusCode, err, a.Body)
-	}
-	if v.Token == "" || v.Token != v.SessionToken+v.IDToken || v.ExpiresIn == nil {
-		t.Fatalf("not a whole token: %s", a.Body)
-	}
-	return v.Token
+	return a.token(t, d.service)
 }

@@ -56,20 +56,11 @@ var _ caddyevents.Handler = (*listener)(nil)
 // listen loads a config with a listener of the given name.
 func (s *site) listen(name, text string) {
 	s.t.Helper()
-	var config map[string]any
-	if err := json.Unmarshal(s.adapt(text), &config); err != nil {
-		s.t.Fatal(err)
-	}
-	config["apps"].(map[string]any)["events"] = map[string]any{"subscriptions": []any{
-		map[string]any{"handlers": []any{map[string]any{"handler": "test_listener", "config": name}}},
-	}}
-	b, err := json.Marshal(config)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := loadConfig(b); err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, loadConfig(editConfig(s, text, func(config map[string]any) {
+		config["apps"].(map[string]any)["events"] = map[string]any{"subscriptions": []any{
+			map[string]any{"handlers": []any{map[string]any{"handler": "test_listener", "config": name}}},
+		}}
+	})))
 	s.loaded = time.Now()
 	s.client.CloseIdleConnections()
 }
