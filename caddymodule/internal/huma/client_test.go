@@ -231,22 +231,6 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// TestDoRefuses checks that an error of Do is returned unchanged, without a call.
-func TestDoRefuses(t *testing.T) {
-	open := &exchange.BreakerOpenError{RetryAfter: time.Second}
-	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
-		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error { return open }
-	})
-	_, in := c.SignIn(t.Context(), person())
-	_, up := c.SignUp(t.Context(), person())
-	consent := c.SignConsent(t.Context(), person())
-	for _, err := range []error{in, up, consent} {
-		if err != error(open) {
-			t.Errorf("got %v", err)
-		}
-	}
-}
-
 func TestUnknownClientType(t *testing.T) {
 	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
 		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error {
@@ -262,44 +246,4 @@ func TestUnknownClientType(t *testing.T) {
 	if _, err := c.SignUp(t.Context(), p); err == nil {
 		t.Error("no error")
 	}
-}
-
-// TestHTTP2 makes the same call over HTTP/2, which lowers header names.
-func TestHTTP2(t *testing.T) {
-	s := testutil.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if r.ProtoMajor != 2 || r.Header.Get("deploymentId") != "d1" || r.Header.Get("signature") != sha256Hex(canarySecret, string(body)) {
-			t.Errorf("%s %v", r.Proto, r.Header)
-		}
-		_, _ = io.WriteString(w, goodResponse)
-	}))
-	s.EnableHTTP2 = true
-	s.StartTLS()
-	c := testClient(t, s.URL, func(cfg *Config) { cfg.HTTP = s.Client().Transport })
-	for range 3 {
-		if _, err := c.SignUp(t.Context(), person()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.CloseClientConnections()
-	s.Listener.Close()
-	_, err := c.SignUp(t.Context(), person())
-	testutil.NoSecrets(t, err, canaries...)
-	_ = testutil.As[*exchange.TransportError](t, err)
-}
-
-func TestConcurrentCalls(t *testing.T) {
-	c := testClient(t, testutil.ServeResponse(t, 200, goodResponse))
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			if _, err := c.SignIn(t.Context(), person()); err != nil {
-				t.Error(err)
-			}
-			if err := c.SignConsent(t.Context(), person()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -68,22 +68,3 @@ func TestHeaderUpReplaces(t *testing.T) {
 		}
 	}
 }
-
-func TestSignOff(t *testing.T) {
-	got := make(chan http.Header, 1)
-	api := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
-		got <- r.Header
-		_, _ = io.WriteString(w, goodResponse)
-	})
-	off, err := NewSigner(SignatureConfig{Algorithm: "off"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := testClient(t, api, func(cfg *Config) { cfg.Signer = off })
-	if _, err := c.SignIn(t.Context(), person()); err != nil {
-		t.Fatal(err)
-	}
-	if h := <-got; h.Get("signature") != "" || h.Get("deploymentId") != "d1" {
-		t.Error(h)
-	}
-}

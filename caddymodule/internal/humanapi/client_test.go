@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -148,50 +147,5 @@ func TestAttempts(t *testing.T) {
 		if m := g.IssuedAt(); m.Before(third.Round(0)) || m.UnixNano() > last.Load() {
 			t.Errorf("issued %v, called %v, arrived %v", m, third, time.Unix(0, last.Load()))
 		}
-	}
-}
-
-// TestDoRefuses checks that an error of Do is returned unchanged, without a call.
-func TestDoRefuses(t *testing.T) {
-	open := &exchange.BreakerOpenError{RetryAfter: time.Second}
-	c := testClient(t, "http://127.0.0.1:1", func(cfg *Config) {
-		cfg.Do = func(context.Context, exchange.Op, func(context.Context) error) error { return open }
-	})
-	for _, typ := range types {
-		if g, err := c.Token(t.Context(), typ, user()); g != nil || err != error(open) {
-			t.Errorf("got %v, %v", g, err)
-		}
-	}
-}
-
-func TestConcurrentCalls(t *testing.T) {
-	c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
-		var b struct{ Type connect.TokenType }
-		_ = json.NewDecoder(r.Body).Decode(&b)
-		_, _ = io.WriteString(w, good[b.Type])
-	}))
-	var wg sync.WaitGroup
-	for i := range 50 {
-		wg.Go(func() {
-			if _, err := c.Token(t.Context(), types[i%2], user()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// TestConfigIsCopied checks that New copies ExtraScopes.
-func TestConfigIsCopied(t *testing.T) {
-	var body string
-	scopes := []string{"a"}
-	c := testClient(t, testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		body = string(b)
-		_, _ = io.WriteString(w, goodID)
-	}), func(cfg *Config) { cfg.ExtraScopes = scopes })
-	scopes[0] = "b"
-	if _, err := c.Token(t.Context(), connect.IDToken, user()); err != nil || !strings.Contains(body, `"extra_scopes":["a"]`) {
-		t.Error(body, err)
 	}
 }
