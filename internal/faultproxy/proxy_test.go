@@ -1,23 +1,17 @@
 package faultproxy
 
 import (
-	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -81,21 +75,6 @@ func post(c *http.Client, p *Proxy) (string, error) {
 	return string(b), err
 }
 
-func TestPass(t *testing.T) {
-	s := newService(t)
-	p, c := newProxy(t, s), newClient(t)
-	for range 3 {
-		if got, err := post(c, p); err != nil || got != body {
-			t.Fatalf("%q %v", got, err)
-		}
-	}
-	if got := p.Stats(); got != (Stats{Accepted: 1, Open: 1, Requests: 3}) {
-		t.Errorf("%+v", got)
-	}
-	c.CloseIdleConnections()
-	testutil.Eventually(t, 5*time.Second, "the connection is closed", func() bool { return p.Stats().Open == 0 })
-}
-
 // TestFaults checks each fault on a new connection and on a reused one. After the fault,
 // requests succeed again.
 func TestFaults(t *testing.T) {
@@ -141,189 +120,5 @@ func TestFaults(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// TestAfter checks that exactly After bytes are forwarded.
-func TestAfter(t *testing.T) {
-	for name, kind := range map[string]Kind{"reset": Reset, "cut": Cut} {
-		t.Run(name, func(t *testing.T) {
-			p := newProxy(t, newService(t))
-			p.mustSet(t, Fault{Kind: kind, After: 17, Slice: 3})
-			conn, err := net.Dial("tcp", p.Addr())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-			got, err := io.ReadAll(conn)
-			if string(got) != "HTTP/1.1 200 OK\r\n" || (err == nil) != (kind == Cut) {
-				t.Errorf("%q %v", got, err)
-			}
-		})
-	}
-}
-
-func TestHang(t *testing.T) {
-	s := newService(t)
-	p, used, fresh := newProxy(t, s), newClient(t), newClient(t)
-	if _, err := post(used, p); err != nil {
-		t.Fatal(err)
-	}
-	p.mustSet(t, Fault{Kind: Hang})
-	for _, c := range []*http.Client{used, fresh} {
-		c.Timeout = 50 * time.Millisecond
-		if _, err := post(c, p); err == nil || !strings.Contains(err.Error(), "Timeout") {
-			t.Errorf("%v, want a timeout", err)
-		}
-		c.Timeout = 5 * time.Second
-	}
-	testutil.Eventually(t, 5*time.Second, "connections that clients have closed are closed", func() bool { return p.Stats().Open == 0 })
-	if got := p.Stats(); got.Requests != 3 || s.processed.Load() != 1 {
-		t.Errorf("%+v, %d processed", got, s.processed.Load())
-	}
-
-	// A connection that was idle during the fault works again. One on which data was
-	// discarded does not.
-	idle, dead := dial(t, p), dial(t, p)
-	_, _ = io.WriteString(dead, "GET / HT")
-	testutil.Eventually(t, 5*time.Second, "the data is discarded", func() bool { return p.Stats().Requests == 4 })
-	time.Sleep(10 * time.Millisecond)
-	p.mustSet(t, Fault{})
-	_, _ = io.WriteString(dead, "TP/1.1\r\nHost: x\r\n\r\n")
-	_ = dead.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if n, err := dead.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("%d %v from a dead connection", n, err)
-	}
-	_, _ = io.WriteString(idle, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if line, err := bufio.NewReader(idle).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
-		t.Errorf("%q %v", line, err)
-	}
-}
-
-// dial opens a connection to the proxy.
-func dial(t *testing.T, p *Proxy) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("tcp", p.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
-// TestSlow checks that delays and slices take time and lose no data.
-func TestSlow(t *testing.T) {
-	const minimum = 60 * time.Millisecond
-	for name, f := range map[string]Fault{
-		"delay":  {Delay: minimum},
-		"bytes":  {Slice: 1, Pause: time.Millisecond},
-		"slices": {Slice: 7, Pause: 4 * time.Millisecond},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p, c := newProxy(t, newService(t)), newClient(t)
-			p.mustSet(t, f)
-			begin := time.Now()
-			if got, err := post(c, p); err != nil || got != body {
-				t.Errorf("%q %v", got, err)
-			}
-			if took := time.Since(begin); took < minimum {
-				t.Errorf("took %s", took)
-			}
-		})
-	}
-	t.Run("faster", func(t *testing.T) { // 1 byte/s until the fault ends
-		p, c := newProxy(t, newService(t)), newClient(t)
-		p.mustSet(t, Fault{Slice: 1, Pause: time.Second})
-		time.AfterFunc(20*time.Millisecond, func() { _ = p.Set(Fault{}) })
-		if got, err := post(c, p); err != nil || got != body {
-			t.Errorf("%q %v", got, err)
-		}
-	})
-}
-
-// TestEach checks that each connection has its own fault.
-func TestEach(t *testing.T) {
-	s := newService(t)
-	p := newProxy(t, s)
-	n := 0
-	err := p.Each(func() Fault {
-		n++
-		return []Fault{{}, {Kind: Reset}, {Kind: Refuse}}[(n-1)%3]
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, ok := range []bool{true, false, false, true} {
-		if _, err := post(newClient(t), p); (err == nil) != ok {
-			t.Errorf("connection %d: %v", i+1, err)
-		}
-	}
-	if n := s.processed.Load(); n != 3 {
-		t.Errorf("%d requests processed", n)
-	}
-}
-
-func TestInvalidFaults(t *testing.T) {
-	p := newProxy(t, newService(t))
-	for _, f := range []Fault{
-		{Kind: -1}, {Kind: Cut + 1}, {After: 1}, {Kind: Cut, After: -1}, {Delay: -1}, {Slice: -1}, {Pause: 1}, {Slice: 1, Pause: -1},
-	} {
-		if err := p.Set(f); err == nil {
-			t.Errorf("no error for %+v", f)
-		}
-	}
-	_ = p.Close()
-	if err := p.Set(Fault{}); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("closed: %v", err)
-	}
-}
-
-// TestNoService checks that if the service does not listen, the client's connection is
-// reset.
-func TestNoService(t *testing.T) {
-	s := newService(t)
-	p := newProxy(t, s)
-	s.Close()
-	if _, err := post(newClient(t), p); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("%v, want a reset", err)
-	}
-}
-
-// TestConcurrentFaultChanges checks that faults change while clients send requests and
-// disconnect.
-func TestConcurrentFaultChanges(t *testing.T) {
-	p := newProxy(t, newService(t))
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for range 8 {
-		c := newClient(t)
-		c.Timeout = 20 * time.Millisecond
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					if got, err := post(c, p); err == nil && got != body {
-						t.Errorf("%q", got)
-					}
-				}
-			}
-		})
-	}
-	faults := []Fault{
-		{}, {Kind: Refuse}, {Kind: Hang}, {Kind: Reset, After: 50}, {Kind: Cut, After: 90},
-		{Slice: 2, Pause: time.Millisecond}, {Delay: 5 * time.Millisecond},
-	}
-	for i := range 200 {
-		p.mustSet(t, faults[i%len(faults)])
-		time.Sleep(2 * time.Millisecond)
-	}
-	close(stop)
-	wg.Wait()
-	p.mustSet(t, Fault{})
-	if got, err := post(newClient(t), p); err != nil || got != body {
-		t.Errorf("afterwards: %q %v", got, err)
 	}
 }
