@@ -3,7 +3,6 @@ package sandbox
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -107,22 +106,6 @@ func TestMaxInFlight(t *testing.T) {
 	log := fake.Calls()
 	if log.MaxInFlight != 5 || log.InFlight != 0 || log.Connections != 5 {
 		t.Errorf("log: %d most in flight, %d now, %d connections", log.MaxInFlight, log.InFlight, log.Connections)
-	}
-}
-
-func TestConfigIsCopied(t *testing.T) {
-	cfg := Config{ClientIDs: map[string]string{"ios": "c1"}, Users: []string{"alice@example.com"}}
-	fake := New(cfg)
-	cfg.ClientIDs["ios"] = "x"
-	cfg.Users[0] = "x"
-	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, sandboxtest.SignIn, strings.NewReader(sandboxtest.AliceSignIn))
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("deploymentId", "d1")
-	r.Header.Set("signature", sandboxtest.HMAC("sandbox-secret", sandboxtest.AliceSignIn))
-	fake.ServeHTTP(w, r)
-	if w.Code != 200 {
-		t.Errorf("status %d: %s", w.Code, w.Body)
 	}
 }
 

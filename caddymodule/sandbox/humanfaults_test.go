@@ -1,18 +1,14 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/huma"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/humanapi"
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/sandboxtest"
-	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox/internal/service"
 )
 
 func TestHumanFaultsByOperation(t *testing.T) {
@@ -47,57 +43,6 @@ func TestHumanFaultsByOperation(t *testing.T) {
 	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 200, 0)
 	if log := sandboxtest.Decode[CallLog](t, c.Get("/_sandbox/calls?limit=3")).Calls; !log[0].Fault || !log[1].Fault || log[2].Fault {
 		t.Errorf("log: %+v", log)
-	}
-}
-
-// TestHumanFaultsOfEveryTokenType checks each fault for each token type.
-func TestHumanFaultsOfEveryTokenType(t *testing.T) {
-	for _, tokenType := range []string{"session", "id"} {
-		t.Run(tokenType, func(t *testing.T) {
-			c := serveHuman(t, "")
-			body := sandboxtest.TokenBody(tokenType, "u-1")
-			if tokenType == "id" {
-				sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1")), 200, 0)
-				sandboxtest.Want(t, c.Connect(`{"client_user_id":"u-1"}`), 200, 0)
-			}
-			once := func(fault string) (sandboxtest.Response, error) {
-				t.Helper()
-				c.SetFaults(fmt.Sprintf(`[{"op":%q,"times":1,%s}]`, tokenType, fault))
-				return c.Do(c.TokenRequest(body))
-			}
-			users := func() int {
-				return len(sandboxtest.Decode[struct{ HumanUsers []HumanUser }](t, c.Get("/_sandbox/users")).HumanUsers)
-			}
-			before := users()
-			if _, err := once(`"reset":"before"`); !errors.Is(err, syscall.ECONNRESET) || users() != before {
-				t.Errorf("reset before: %v, %d users", err, users())
-			}
-			if _, err := once(`"reset":"after"`); !errors.Is(err, syscall.ECONNRESET) || users() != 1 {
-				t.Errorf("reset after: %v, %d users", err, users())
-			}
-			if got, err := once(`"truncate":12`); !errors.Is(err, io.ErrUnexpectedEOF) || len(got.Text) != 12 || got.Status != 200 {
-				t.Errorf("truncate: %v, %+v", err, got)
-			}
-			if got, err := once(`"garbage":true`); err != nil || got.Status != 200 || got.Text != service.Garbage {
-				t.Errorf("garbage: %v, %+v", err, got)
-			}
-			got, err := once(`"redirect":"http://other.example.com/x"`)
-			if err != nil || got.Status != 307 || got.Header.Get("Location") != "http://other.example.com/x" {
-				t.Errorf("redirect: %v, %+v", err, got)
-			}
-			sandboxtest.WantRequestID(t, got)
-			if got, err = once(`"body":{"session_token":"","id_token":null}`); err != nil || got.Status != 200 || got.Text != `{"session_token":"","id_token":null}` {
-				t.Errorf("body: %v, %+v", err, got)
-			}
-			if got, err = once(`"size":100000,"delay":"1ms","gzip":false`); err != nil || len(got.Text) != 100000 || got.Member(t, tokenType+"_token") == nil {
-				t.Errorf("size: %v, %d bytes", err, len(got.Text))
-			}
-			got, err = once(`"status":500,"processed":true,"headers":{"X-HumanAPI-Request-ID":"mine"}`)
-			if err != nil || got.Status != 500 || got.Header.Get("X-Humanapi-Request-Id") != "mine" || got.Member(t, "message") != "Internal Server Error" {
-				t.Errorf("status: %v, %+v", err, got)
-			}
-			sandboxtest.Want(t, c.Token(body), 200, 0)
-		})
 	}
 }
 

@@ -77,6 +77,8 @@ func TestStateSurvivesReloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	sandboxtest.Want(t, c.Post(sandboxtest.SignUp, sandboxtest.AliceSignUp), 201, 0)
+	session := c.Token(sandboxtest.TokenBody("session", "u-1"))
+	sandboxtest.Want(t, session, 200, 0)
 	sandboxtest.Want(t, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"consent","status":418,"times":2}]`)), 200, 0)
 	sandboxtest.Want(t, c.Post(sandboxtest.Consent, `{"email":"alice@example.com"}`), 418, 0)
 
@@ -93,6 +95,9 @@ func TestStateSurvivesReloads(t *testing.T) {
 	}
 	for _, name := range []string{"root", "new"} {
 		sandboxtest.Want(t, c.Post(sandboxtest.SignIn, strings.Replace(sandboxtest.AliceSignIn, "alice", name, 1)), 200, 0)
+	}
+	if next := c.Token(sandboxtest.TokenBody("session", "u-1")); next.Status != 200 || next.Member(t, "human_id") != session.Member(t, "human_id") {
+		t.Errorf("session: %s", next.Text)
 	}
 	sandboxtest.Want(t, c.Post(sandboxtest.Consent, `{"email":"alice@example.com"}`), 418, 0)
 	sandboxtest.Want(t, c.Post(sandboxtest.Consent, `{"email":"alice@example.com"}`), 201, 0)

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -250,36 +248,5 @@ func TestRejectedBodies(t *testing.T) {
 	}
 	if n := len(fake.List(0)); n != 1 {
 		t.Errorf("%d users, want 1", n)
-	}
-}
-
-func TestConcurrentSignUpsCreateOneUser(t *testing.T) {
-	fake, _ := start(t, config.Config{})
-	const callers = 1000
-	var created, rejected atomic.Int64
-	var wg sync.WaitGroup
-	for range callers {
-		wg.Go(func() {
-			r := httptest.NewRequest(http.MethodPost, sandboxtest.SignUp, strings.NewReader(sandboxtest.AliceSignUp))
-			r.Header.Set("Content-Type", "application/json")
-			r.Header.Set("deploymentId", "d1")
-			r.Header.Set("signature", sandboxtest.HMAC("sandbox-secret", sandboxtest.AliceSignUp))
-			w := httptest.NewRecorder()
-			fake.ServeHTTP(w, r)
-			switch w.Code {
-			case 201:
-				created.Add(1)
-			case 400:
-				rejected.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	if created.Load() != 1 || rejected.Load() != callers-1 || len(fake.List(0)) != 1 {
-		t.Errorf("%d created, %d rejected, %d users", created.Load(), rejected.Load(), len(fake.List(0)))
-	}
-	log := fake.calls.Report(0)
-	if log.ByOp[service.OpSignUp] != callers || log.ByUser["alice@example.com"][service.OpSignUp] != callers || len(log.Calls) != callers || log.InFlight != 0 {
-		t.Errorf("log: %v, %v, %d calls, %d in flight", log.ByOp, log.ByUser, len(log.Calls), log.InFlight)
 	}
 }

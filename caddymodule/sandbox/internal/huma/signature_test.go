@@ -75,17 +75,6 @@ func TestHMACModes(t *testing.T) {
 	}
 }
 
-func TestSignatureOff(t *testing.T) {
-	fake, c := start(t, config.Config{Signature: config.Signature{Algorithm: config.AlgorithmOff}})
-	fake.Create("alice@example.com", nil)
-	r := c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn)
-	r.Header.Del("signature")
-	sandboxtest.Want(t, c.Send(r), 200, 0)
-	r = c.Request(http.MethodPost, sandboxtest.SignIn, sandboxtest.AliceSignIn)
-	r.Header.Del("deploymentId")
-	sandboxtest.Want(t, c.Send(r), 400, CodeInvalidRequest)
-}
-
 // hawkExampleKey is the key of the example in Hawk's documentation.
 const hawkExampleKey = "werxhqb98rpaxn39848xrunpaw3489ruxnpa98w4rxn"
 
@@ -181,18 +170,5 @@ func TestHawk(t *testing.T) {
 			}
 			sandboxtest.Want(t, got, test.status, code)
 		})
-	}
-}
-
-func TestSplitHost(t *testing.T) {
-	for in, out := range map[string]string{
-		"example.com": "example.com 80", "example.com:8000": "example.com 8000", "[::1]": "::1 80", "[::1]:81": "::1 81",
-	} {
-		if host, port := splitHost(in, false); host+" "+port != out {
-			t.Errorf("%s: %s %s", in, host, port)
-		}
-	}
-	if _, port := splitHost("example.com", true); port != "443" {
-		t.Errorf("TLS: port %s", port)
 	}
 }

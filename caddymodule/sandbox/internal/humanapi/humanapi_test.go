@@ -3,7 +3,6 @@ package humanapi_test
 import (
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -133,38 +132,4 @@ func TestRejectedTokenRequests(t *testing.T) {
 	}
 	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "Jürgen \u2603 / 1", `"extra_scopes":["b","a:read"],"client_user_email":"alice@example.com"`)), 200, 0)
 	sandboxtest.Want(t, c.Token(sandboxtest.TokenBody("session", "u-1", `"extra_scopes":[]`)), 200, 0)
-}
-
-// TestConcurrentFirstSessionsCreateOneUser checks that all requests get tokens of the
-// same new user.
-func TestConcurrentFirstSessionsCreateOneUser(t *testing.T) {
-	c := start(t, sandbox.Config{})
-	// The delay lets all calls be in progress at the same time.
-	sandboxtest.Want(t, c.Send(c.Request(http.MethodPut, "/_sandbox/faults", `[{"op":"session","delay":"100ms"}]`)), 200, 0)
-	const callers = 50
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	tokens, ids := make(map[any]bool), make(map[any]bool)
-	for range callers {
-		wg.Go(func() {
-			got, err := c.Do(c.TokenRequest(sandboxtest.TokenBody("session", "u-1")))
-			if err != nil || got.Status != 200 {
-				t.Errorf("%v, %+v", err, got)
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			tokens[got.Member(t, "session_token")] = true
-			ids[got.Member(t, "human_id")] = true
-		})
-	}
-	wg.Wait()
-	users := sandboxtest.Decode[struct{ HumanUsers []sandbox.HumanUser }](t, c.Get("/_sandbox/users")).HumanUsers
-	if len(tokens) != callers || len(ids) != 1 || len(users) != 1 || !ids[users[0].HumanID] {
-		t.Errorf("%d tokens, %d human ids, users %+v", len(tokens), len(ids), users)
-	}
-	log := sandboxtest.Decode[sandbox.CallLog](t, c.Get("/_sandbox/calls"))
-	if log.ByOp[sandbox.OpSession] != callers || log.MaxInFlight < 2 || log.InFlight != 0 {
-		t.Errorf("log: %v, %d most in flight, %d now", log.ByOp, log.MaxInFlight, log.InFlight)
-	}
 }
