@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
@@ -20,10 +21,10 @@ func adminRequest(t *testing.T, address, method, path, body string) (status int,
 	return status, string(text)
 }
 
-// TestAdminReachesAllReplicas checks that evictions through the admin API of one replica
-// reach the others.
+// TestAdminReachesAllReplicas checks that evictions through the admin API of one replica,
+// and by DELETE, reach the others.
 func TestAdminReachesAllReplicas(t *testing.T) {
-	r := startReplicas(t)
+	r := startReplicas(t, 10*time.Second)
 	const user, other = "a@x.example", "b@x.example"
 	// everywhere requests a user's token from all replicas, which must return the same one.
 	everywhere := func(user string) string {
@@ -47,6 +48,11 @@ func TestAdminReachesAllReplicas(t *testing.T) {
 		t.Fatalf("evict: %d %s", status, answer)
 	}
 	evicted("all replicas evict the user", user, first)
+	again := everywhere(user)
+	if status, _, err := r.request(t.Context(), 1, http.MethodDelete, user); err != nil || status != http.StatusNoContent {
+		t.Fatalf("DELETE: %d %v", status, err)
+	}
+	evicted("all replicas evict the user again", user, again)
 	if everywhere(other) != others {
 		t.Error("another user was evicted, too")
 	}

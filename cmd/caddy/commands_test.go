@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -48,35 +47,6 @@ func output(t *testing.T, cmd *exec.Cmd) (code int, out, log string) {
 	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
-// access has parts of the output of caddy huma-sandbox --json.
-type access struct {
-	URL  string
-	File json.RawMessage `json:"huma_config"`
-}
-
-// startSandbox starts caddy huma-sandbox and waits for its output.
-func startSandbox(t *testing.T, args ...string) (a access, cmd *exec.Cmd) {
-	t.Helper()
-	cmd = caddyCommand(t, nil, append([]string{"huma-sandbox", "--listen", "127.0.0.1:0", "--json"}, args...)...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	})
-	if err := json.NewDecoder(out).Decode(&a); err != nil {
-		t.Fatal(err)
-	}
-	return a, cmd
-}
-
 // configs writes a huma-config.json and a Caddyfile that uses it, and returns their
 // paths.
 func configs(t *testing.T, file []byte) (config, caddyfile string) {
@@ -88,63 +58,6 @@ func configs(t *testing.T, file []byte) (config, caddyfile string) {
 		t.Fatal(err)
 	}
 	return config, caddyfile
-}
-
-// TestCommands checks the commands with a sandbox. The exit codes are those for scripts,
-// and the standard output has only the result.
-func TestCommands(t *testing.T) {
-	a, sandbox := startSandbox(t, "--user", "alice@x.example")
-	config, caddyfile := configs(t, a.File)
-	_, wrong := configs(t, bytes.Replace(a.File, []byte("sandbox-secret"), []byte("canary-secret"), 1))
-	for _, c := range []struct {
-		name string
-		args string
-		code int
-		part string
-	}{
-		{"a token", "huma token --client-type ios --config-file " + config + " --email alice@x.example", 0, "→ token issued"},
-		{"unknown user", "huma token --client-type ios --config-file " + config + " --email bob@x.example", 3, "no token: not_registered"},
-		{"rejected", "huma token --client-type ios --config " + wrong + " --email alice@x.example", 1, "no token: upstream_config"},
-		{"no user", "huma token --config " + caddyfile, 2, ""},
-		{"valid config", "huma check --config " + caddyfile, 0, "0 problems, 0 warnings"},
-		{"wrong secret", "huma check --config " + wrong, 1, "code 100006"},
-		{"wrong usage", "huma check --fast", 2, ""},
-		{"a name in logs", "huma identity --hash-key k --email alice@x.example", 0, " in logs"},
-		{"a preset", "huma presets authelia", 0, "Remote-Email"},
-		{"no preset", "huma presets authelio", 2, ""},
-		{"an address in use", "huma-sandbox --listen " + strings.TrimPrefix(a.URL, "http://"), 1, ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			code, out, log := output(t, caddyCommand(t, nil, strings.Fields(c.args)...))
-			if code != c.code || !strings.Contains(out, c.part) || (c.part == "") != (out == "") {
-				t.Errorf("exit code %d:\n%s%s", code, out, log)
-			}
-			for _, secret := range []string{"sandbox-secret", "canary-secret", "eyJ", "bob@"} {
-				if strings.Contains(out+log, secret) {
-					t.Errorf("%q is printed:\n%s%s", secret, out, log)
-				}
-			}
-		})
-	}
-
-	// A config from standard input.
-	text, err := os.ReadFile(caddyfile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := caddyCommand(t, nil, "huma", "check", "--json", "--adapter", "caddyfile", "--config", "-")
-	cmd.Stdin = bytes.NewReader(text)
-	code, out, log := output(t, cmd)
-	if code != 0 || !json.Valid([]byte(out)) {
-		t.Errorf("exit code %d:\n%s%s", code, out, log)
-	}
-
-	if err := sandbox.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	if err := sandbox.Wait(); err != nil {
-		t.Errorf("the sandbox exited: %v", err)
-	}
 }
 
 // TestCommandsStopAtOnce checks that a command stops at once when it is interrupted while

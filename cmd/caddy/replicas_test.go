@@ -28,14 +28,8 @@ type replicas struct {
 	client    *http.Client
 }
 
-// startReplicas starts the processes. cache has additional lines for the option cache.
-func startReplicas(t *testing.T, cache ...string) *replicas {
-	t.Helper()
-	return startReplicasWith(t, 10*time.Second, cache...)
-}
-
-// startReplicasWith is like startReplicas, with a timeout of token exchanges.
-func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *replicas {
+// startReplicas starts the processes. timeout is that of token exchanges.
+func startReplicas(t *testing.T, timeout time.Duration) *replicas {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -61,7 +55,6 @@ func startReplicasWith(t *testing.T, timeout time.Duration, cache ...string) *re
 				trust proxies 127.0.0.1
 				timeout `+r.timeout.String()+`
 				cache 1m {
-					`+strings.Join(cache, "\n")+`
 					redis {
 						address `+r.redis.Addr()+`
 						encryption_keys AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
@@ -154,7 +147,7 @@ func (r *replicas) accounts() int {
 // TestR03_OneSignUpForAllReplicas checks that 300 concurrent first requests of a new user
 // at three replicas cause one sign-up, with one client type and with three.
 func TestR03_OneSignUpForAllReplicas(t *testing.T) {
-	r := startReplicas(t)
+	r := startReplicas(t, 10*time.Second)
 	for _, clientTypes := range [][]string{{"ios"}, {"ios", "android", "web"}} {
 		t.Run(strings.Join(clientTypes, " "), func(t *testing.T) {
 			user := fmt.Sprintf("new-%d@x.example", len(clientTypes))
@@ -214,7 +207,7 @@ func TestR04_TheReplicaThatSignsUpIsKilled(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r := startReplicasWith(t, timeout)
+			r := startReplicas(t, timeout)
 			r.faults("[" + test.fault + "]")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -268,44 +261,4 @@ func (r *replicas) signsUp() bool {
 		r.t.Fatal(err)
 	}
 	return len(r.redis.Texts("KEYS", "caddy-huma:s:*")) == 1 && v.InFlight == 1
-}
-
-// TestEvictionReachesAllReplicas checks that DELETE at one replica evicts the token from
-// all replicas, also from the memory of the others.
-func TestEvictionReachesAllReplicas(t *testing.T) {
-	r := startReplicas(t)
-	const user = "a@x.example"
-	token := r.token(0, user)
-	for i := range r.addresses {
-		if r.token(i, user) != token {
-			t.Errorf("replica %d has another token", i)
-		}
-	}
-	if status, _, err := r.request(t.Context(), 1, http.MethodDelete, user); err != nil || status != http.StatusNoContent {
-		t.Fatalf("DELETE: %d %v", status, err)
-	}
-	for i := range r.addresses {
-		testutil.Eventually(t, patience, fmt.Sprintf("replica %d has evicted it", i), func() bool { return r.token(i, user) != token })
-	}
-}
-
-// TestAFreshTokenReachesAllReplicas checks that a token that was requested with no-cache
-// is also returned by the other replicas.
-func TestAFreshTokenReachesAllReplicas(t *testing.T) {
-	r := startReplicas(t)
-	const user = "a@x.example"
-	old := r.token(0, user)
-	for i := range r.addresses {
-		r.token(i, user)
-	}
-	fresh := r.token(2, user, "Cache-Control", "no-cache")
-	if fresh == old {
-		t.Fatal("the token did not change")
-	}
-	for i := range r.addresses {
-		testutil.Eventually(t, patience, fmt.Sprintf("replica %d has the fresh one", i), func() bool { return r.token(i, user) == fresh })
-	}
-	if all := calls(t, r.huma); strings.Count(all, "signin") != 2 {
-		t.Errorf("want two sign-ins and a sign-up: %s", all)
-	}
 }
