@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
@@ -205,19 +206,6 @@ func TestConnectErrors(t *testing.T) {
 	}
 }
 
-// TestConnectCodesDecideRetries checks that a call is not retried after a known code,
-// whatever the status is, and that the breaker does not count it.
-func TestConnectCodesDecideRetries(t *testing.T) {
-	for code := range errorCodes {
-		for _, status := range []int{408, 429, 500, 503} {
-			err := &exchange.StatusError{Op: exchange.OpID, Status: status, Code: code, Definite: true}
-			if exchange.IsTransient(err) || exchange.IsOutage(err) {
-				t.Error(err)
-			}
-		}
-	}
-}
-
 // TestTheOtherTypeHasPriority checks that the second call of an exchange has priority
 // over the first calls of other exchanges.
 func TestTheOtherTypeHasPriority(t *testing.T) {
@@ -272,4 +260,21 @@ func TestConnectOnlyKnown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHintEnds checks that a hint expires after a while without a token.
+func TestHintEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHints()
+		h.remember("u", IDToken)
+		time.Sleep(hintTTL - time.Second)
+		if h.first("u") != IDToken || h.first("v") != SessionToken {
+			t.Error("the hint is lost, or shared by all users")
+		}
+		h.remember("u", IDToken)
+		time.Sleep(hintTTL + time.Second)
+		if h.first("u") != SessionToken {
+			t.Error("the hint stays for ever")
+		}
+	})
 }

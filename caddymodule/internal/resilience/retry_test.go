@@ -58,6 +58,7 @@ func TestRetriesZeroIsOneCall(t *testing.T) {
 
 func TestWhatIsTriedAgain(t *testing.T) {
 	status := func(s int) error { return &exchange.StatusError{Status: s} }
+	definite := func(s int) error { return &exchange.StatusError{Status: s, Code: "C", Definite: true} }
 	for _, test := range []struct {
 		name  string
 		errs  []error
@@ -79,6 +80,8 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		{"403", []error{errRefused}, 1},
 		{"500", []error{status(500)}, 1},
 		{"501", []error{status(501)}, 1},
+		{"a definite 429", []error{definite(429)}, 1},
+		{"a definite 503", []error{definite(503)}, 1},
 		{"a response that cannot be used", []error{&exchange.ResponseError{Reason: "not JSON"}}, 1},
 		{"the caller left", []error{errLeft}, 1},
 		{"an error of ours", []error{errors.New("sign")}, 1},
