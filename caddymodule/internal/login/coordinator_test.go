@@ -61,35 +61,6 @@ func (h *registry) know(email string) {
 	h.users[email] = true
 }
 
-func TestR03_OneSignUpOverAllReplicas(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, h := newSharedStore(), &registry{}
-		replicas := []*replica{s.replica(), s.replica(), s.replica()}
-		outcomes := make(chan exchange.Outcome, 300)
-		for i := range 300 {
-			go func() {
-				r := s.signUp(t, replicas[i%3], h)
-				if r.Err != nil {
-					t.Errorf("got %+v", r)
-				}
-				outcomes <- r.Outcome
-			}()
-		}
-		counts := make(map[exchange.Outcome]int)
-		for range 300 {
-			counts[<-outcomes]++
-		}
-		// A replica that sees the end of the sign-up just before the token is stored
-		// signs in once more.
-		if h.made != 1 || len(h.signIns) > 5 {
-			t.Errorf("%d sign-ups and %d sign-ins, want 1 and 3 to 5", h.made, len(h.signIns))
-		}
-		if counts[exchange.OutcomeRegistered] != 1 || counts[exchange.OutcomeSignedIn] != 2 || counts[exchange.OutcomeShared] != 297 {
-			t.Errorf("outcomes %v", counts)
-		}
-	})
-}
-
 // TestR04_TheReplicaDies is about a replica that dies after it has sent the sign-up.
 // The others wait for half of the exchange's timeout, and sign in.
 func TestR04_TheReplicaDies(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,7 +93,8 @@ func (s *script) SignConsent(ctx context.Context, _ Person) error {
 	return err
 }
 
-// TestLogin checks all the rules of contract §4.
+// TestLogin checks all the rules of contract §4. Each sign-up is reported once, with the result of
+// the sign-up itself and not with what a later sign-in shows.
 func TestLogin(t *testing.T) {
 	const in, up, consent = "sign in", "sign up", "sign consent"
 	for _, c := range []struct {
@@ -105,28 +107,30 @@ func TestLogin(t *testing.T) {
 		outcome   exchange.Outcome
 		code      exchange.Code
 		held      bool // afterwards
+		reported  SignUpResult
 	}{
 		{name: "known user", responses: []string{ok200}, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
-		{name: "unknown user", responses: []string{unknown, ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		{name: "unknown user", responses: []string{unknown, ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered, reported: SignUpCreated},
 		{name: "unknown user, registration off", responses: []string{unknown}, off: true, calls: []string{in}, code: exchange.CodeNotRegistered},
-		{name: "unknown user, no budget", responses: []string{unknown}, limited: true, calls: []string{in}, code: exchange.CodeRegistrationLimited},
-		{name: "sign-up without a token", responses: []string{unknown, noToken, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeRegistered},
-		{name: "sign-up without a token, refused", responses: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused, held: true},
-		{name: "H12 user exists", responses: []string{unknown, exists, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "user exists, by status", responses: []string{unknown, conflict, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "user exists, as a 403", responses: []string{unknown, "403/100010", ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
+		{name: "unknown user, no budget", responses: []string{unknown}, limited: true, calls: []string{in}, code: exchange.CodeRegistrationLimited, reported: SignUpLimited},
+		{name: "sign-up without a token", responses: []string{unknown, noToken, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeRegistered, reported: SignUpCreated},
+		{name: "sign-up without a token, refused", responses: []string{unknown, noToken, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused, held: true, reported: SignUpCreated},
+		{name: "H12 user exists", responses: []string{unknown, exists, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn, reported: SignUpExists},
+		{name: "user exists, by status", responses: []string{unknown, conflict, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn, reported: SignUpExists},
+		{name: "user exists, as a 403", responses: []string{unknown, "403/100010", ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn, reported: SignUpExists},
 		{name: "down, with a code", responses: []string{"500/100001"}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "user exists and is refused", responses: []string{unknown, exists, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused},
-		{name: "user exists, then an outage", responses: []string{unknown, exists, down}, calls: []string{in, up, in}, code: exchange.CodeUnavailable},
-		{name: "H13 both refused", responses: []string{unknown, refused}, calls: []string{in, up}, code: exchange.CodeRefused},
+		{name: "user exists and is refused", responses: []string{unknown, exists, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused, reported: SignUpExists},
+		{name: "user exists, by status, and is refused", responses: []string{unknown, conflict, unknown}, calls: []string{in, up, in}, code: exchange.CodeRefused, reported: SignUpExists},
+		{name: "user exists, then an outage", responses: []string{unknown, exists, down}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, reported: SignUpExists},
+		{name: "H13 both refused", responses: []string{unknown, refused}, calls: []string{in, up}, code: exchange.CodeRefused, reported: SignUpRefused},
 		{name: "sign-in blames our project", responses: []string{badIDs}, calls: []string{in}, code: exchange.CodeConfig},
 		{name: "sign-in blames our client", responses: []string{badClient}, calls: []string{in}, code: exchange.CodeConfig},
 		{name: "H14 sign-in refuses our credentials", responses: []string{unauth}, calls: []string{in}, code: exchange.CodeConfig},
-		{name: "sign-up refuses our credentials", responses: []string{unknown, unauth}, calls: []string{in, up}, code: exchange.CodeConfig},
-		{name: "sign-up blames our project", responses: []string{unknown, badIDs}, calls: []string{in, up}, code: exchange.CodeConfig},
+		{name: "sign-up refuses our credentials", responses: []string{unknown, unauth}, calls: []string{in, up}, code: exchange.CodeConfig, reported: SignUpFailed},
+		{name: "sign-up blames our project", responses: []string{unknown, badIDs}, calls: []string{in, up}, code: exchange.CodeConfig, reported: SignUpFailed},
 		{name: "sign-in with a code of another's", responses: []string{"400/INVALID_CLIENT_ID"}, calls: []string{in}, code: exchange.CodeRejected},
-		{name: "sign-in, 403 of user unknown", responses: []string{"403/300011", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
-		{name: "sign-in, 403 with an unknown code", responses: []string{"403/4711", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered},
+		{name: "sign-in, 403 of user unknown", responses: []string{"403/300011", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered, reported: SignUpCreated},
+		{name: "sign-in, 403 with an unknown code", responses: []string{"403/4711", ok200}, calls: []string{in, up}, outcome: exchange.OutcomeRegistered, reported: SignUpCreated},
 		{name: "sign-in, 403 of a token", responses: []string{"403/10001"}, calls: []string{in}, code: exchange.CodeConfig},
 		{name: "sign-in, 403 of an invalid request", responses: []string{"403/100003"}, calls: []string{in}, code: exchange.CodeRejected},
 		{name: "sign-in, 403 of an id", responses: []string{"403/100004"}, calls: []string{in}, code: exchange.CodeConfig},
@@ -136,46 +140,47 @@ func TestLogin(t *testing.T) {
 		{name: "sign-in, 403 of an unverified user", responses: []string{"403/100015"}, calls: []string{in}, code: exchange.CodeRefused},
 		{name: "sign-in, 400 of an unverified user", responses: []string{"400/100015"}, calls: []string{in}, code: exchange.CodeRefused},
 		{name: "sign-in, 401 with a user's code", responses: []string{"401/100015"}, calls: []string{in}, code: exchange.CodeConfig},
-		{name: "sign-up, 403 of an invalid request", responses: []string{unknown, "403/100003"}, calls: []string{in, up}, code: exchange.CodeRejected},
-		{name: "sign-up, 403 of the signature", responses: []string{unknown, "403/100006"}, calls: []string{in, up}, code: exchange.CodeConfig},
-		{name: "sign-up, 403 without a code", responses: []string{unknown, "403"}, calls: []string{in, up}, code: exchange.CodeRefused},
+		{name: "sign-up, 403 of an invalid request", responses: []string{unknown, "403/100003"}, calls: []string{in, up}, code: exchange.CodeRejected, reported: SignUpFailed},
+		{name: "sign-up, 403 of the signature", responses: []string{unknown, "403/100006"}, calls: []string{in, up}, code: exchange.CodeConfig, reported: SignUpFailed},
+		{name: "sign-up, 403 without a code", responses: []string{unknown, "403"}, calls: []string{in, up}, code: exchange.CodeRefused, reported: SignUpRefused},
 		{name: "K07 sign-in, 408", responses: []string{"408"}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "K07 sign-up, 408", responses: []string{unknown, "408", unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
+		{name: "K07 sign-up, 408", responses: []string{unknown, "408", unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true, reported: SignUpUnclear},
 		{name: "sign-in is wrong", responses: []string{wrong}, calls: []string{in}, code: exchange.CodeRejected},
-		{name: "sign-up is wrong", responses: []string{unknown, wrong}, calls: []string{in, up}, code: exchange.CodeRejected},
+		{name: "sign-up is wrong", responses: []string{unknown, wrong}, calls: []string{in, up}, code: exchange.CodeRejected, reported: SignUpFailed},
 		{name: "sign-in limited", responses: []string{limited}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "sign-up limited", responses: []string{unknown, limited}, calls: []string{in, up}, code: exchange.CodeUnavailable},
+		{name: "sign-up limited", responses: []string{unknown, limited}, calls: []string{in, up}, code: exchange.CodeUnavailable, reported: SignUpFailed},
 		{name: "sign-in down", responses: []string{down}, calls: []string{in}, code: exchange.CodeUnavailable},
 		{name: "sign-in moved", responses: []string{moved}, calls: []string{in}, code: exchange.CodeBadResponse},
 		{name: "sign-in garbage", responses: []string{html}, calls: []string{in}, code: exchange.CodeBadResponse},
 		{name: "sign-in late", responses: []string{late}, calls: []string{in}, code: exchange.CodeTimeout},
 		{name: "sign-in without connection", responses: []string{noConn}, calls: []string{in}, code: exchange.CodeUnavailable},
 		{name: "breaker open", responses: []string{open}, calls: []string{in}, code: exchange.CodeUnavailable},
-		{name: "sign-up without connection", responses: []string{unknown, noConn}, calls: []string{in, up}, code: exchange.CodeUnavailable},
-		{name: "sign-up not sent, breaker open", responses: []string{unknown, open}, calls: []string{in, up}, code: exchange.CodeUnavailable},
-		{name: "H10 sign-up reset, processed", responses: []string{unknown, reset, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "sign-up reset, not there", responses: []string{unknown, reset, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		{name: "H11 sign-up late", responses: []string{unknown, late, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		{name: "sign-up late, sign-in late", responses: []string{unknown, late, late}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		{name: "sign-up down", responses: []string{unknown, down, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true},
-		{name: "sign-up down, processed", responses: []string{unknown, down, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "sign-up moved", responses: []string{unknown, moved, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
-		{name: "sign-up garbage", responses: []string{unknown, html, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true},
-		{name: "sign-up garbage, processed", responses: []string{unknown, html, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn},
-		{name: "consent", responses: []string{unknown, ok200, ok200}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
-		{name: "consent fails", responses: []string{unknown, ok200, down}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered},
+		{name: "sign-up without connection", responses: []string{unknown, noConn}, calls: []string{in, up}, code: exchange.CodeUnavailable, reported: SignUpFailed},
+		{name: "sign-up not sent, breaker open", responses: []string{unknown, open}, calls: []string{in, up}, code: exchange.CodeUnavailable, reported: SignUpFailed},
+		{name: "H10 sign-up reset, processed", responses: []string{unknown, reset, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn, reported: SignUpUnclear},
+		{name: "sign-up reset, not there", responses: []string{unknown, reset, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true, reported: SignUpUnclear},
+		{name: "H11 sign-up late", responses: []string{unknown, late, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true, reported: SignUpUnclear},
+		{name: "sign-up late, sign-in late", responses: []string{unknown, late, late}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true, reported: SignUpUnclear},
+		{name: "sign-up down", responses: []string{unknown, down, unknown}, calls: []string{in, up, in}, code: exchange.CodeUnavailable, held: true, reported: SignUpUnclear},
+		{name: "sign-up down, processed", responses: []string{unknown, down, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn, reported: SignUpUnclear},
+		{name: "sign-up moved", responses: []string{unknown, moved, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true, reported: SignUpUnclear},
+		{name: "sign-up garbage", responses: []string{unknown, html, unknown}, calls: []string{in, up, in}, code: exchange.CodeBadResponse, held: true, reported: SignUpUnclear},
+		{name: "sign-up garbage, processed", responses: []string{unknown, html, ok200}, calls: []string{in, up, in}, outcome: exchange.OutcomeSignedIn, reported: SignUpUnclear},
+		{name: "consent", responses: []string{unknown, ok200, ok200}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered, reported: SignUpCreated},
+		{name: "consent fails", responses: []string{unknown, ok200, down}, consent: true, calls: []string{in, up, consent}, outcome: exchange.OutcomeRegistered, reported: SignUpCreated},
 		{name: "consent of a known user", responses: []string{ok200}, consent: true, calls: []string{in}, outcome: exchange.OutcomeSignedIn},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &script{responses: c.responses}
 			failed := 0
+			var reported []SignUpResult
 			l := &Exchange{
 				Huma: s, Registrations: NewRegistrations(), User: "u",
 				Registration: Registration{
 					Off: c.off, Hold: time.Minute, Consent: c.consent,
 					Allow:          func() bool { return !c.limited },
 					OnConsentError: func(error) { failed++ },
-					OnResult:       func(SignUpResult) {},
+					OnResult:       func(r SignUpResult) { reported = append(reported, r) },
 				},
 			}
 			token, outcome, err := l.Run(t.Context())
@@ -198,6 +203,13 @@ func TestLogin(t *testing.T) {
 			}
 			if held := l.Registrations.Len() == 1; held != c.held {
 				t.Errorf("held is %v, want %v", held, c.held)
+			}
+			var want []SignUpResult
+			if c.reported != "" {
+				want = append(want, c.reported)
+			}
+			if !slices.Equal(reported, want) {
+				t.Errorf("reported %q, want %q", reported, want)
 			}
 			if (c.name == "consent fails") != (failed == 1) {
 				t.Errorf("%d consents failed", failed)
@@ -247,66 +259,13 @@ func TestHoldIsPerUser(t *testing.T) {
 	}
 }
 
-// TestC15_OneSignUpForAllKinds checks that exchanges of one user for different client
-// types share one sign-up. The others sign in after it.
-func TestC15_OneSignUpForAllKinds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := &slowHuma{}
-		r := NewRegistrations()
-		var wg sync.WaitGroup
-		for range 20 {
-			wg.Go(func() {
-				l := &Exchange{Huma: h, Registrations: r, User: "u", Registration: Registration{
-					Hold: time.Minute, Allow: func() bool { return true }, OnResult: func(SignUpResult) {},
-				}}
-				if _, _, err := l.Run(t.Context()); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if h.signUps != 1 || r.Len() != 0 {
-			t.Errorf("%d sign-ups, %d left in the set", h.signUps, r.Len())
-		}
-	})
-}
-
-// slowHuma knows a user one second after their sign-up was sent.
-type slowHuma struct {
-	mu      sync.Mutex
-	known   bool
-	signUps int
-}
-
-func (h *slowHuma) SignIn(context.Context, Person) (*exchange.Token, error) {
-	time.Sleep(100 * time.Millisecond)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.known {
-		return nil, &exchange.StatusError{Op: exchange.OpSignIn, Status: http.StatusForbidden}
-	}
-	return exchange.NewToken(time.Now()).Token(), nil
-}
-
-func (h *slowHuma) SignUp(context.Context, Person) (*exchange.Token, error) {
-	h.mu.Lock()
-	h.signUps++
-	h.mu.Unlock()
-	time.Sleep(time.Second)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.known = true
-	return exchange.NewToken(time.Now()).Token(), nil
-}
-
-func (h *slowHuma) SignConsent(context.Context, Person) error { return nil }
-
 // TestSignUpPanicHoldsTheUser checks that a user is held after a panic, because it is
 // unknown whether the service has received the sign-up.
 func TestSignUpPanicHoldsTheUser(t *testing.T) {
 	r := NewRegistrations()
+	var reported []SignUpResult
 	l := &Exchange{Huma: panicHuma{}, Registrations: r, User: "u", Registration: Registration{
-		Hold: time.Minute, Allow: func() bool { return true }, OnResult: func(SignUpResult) {},
+		Hold: time.Minute, Allow: func() bool { return true }, OnResult: func(r SignUpResult) { reported = append(reported, r) },
 	}}
 	func() {
 		defer func() { _ = recover() }()
@@ -315,6 +274,9 @@ func TestSignUpPanicHoldsTheUser(t *testing.T) {
 	turn, err := r.acquire(t.Context(), "u", nil)
 	if err != nil || turn.held <= 0 {
 		t.Errorf("turn %+v, %v: want a hold", turn, err)
+	}
+	if !slices.Equal(reported, []SignUpResult{SignUpUnclear}) {
+		t.Errorf("reported %q", reported)
 	}
 }
 
