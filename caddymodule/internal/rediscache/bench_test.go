@@ -152,66 +152,13 @@ func TestEviction(t *testing.T) {
 	}
 }
 
-var usersFlag = flag.Int("users", 100_000, "how many BenchmarkMemory and BenchmarkWork make; with -short 5,000")
+var usersFlag = flag.Int("users", 100_000, "how many BenchmarkMemory makes; with -short 5,000")
 
 func benchUsers() int {
 	if testing.Short() {
 		return min(*usersFlag, 5_000)
 	}
 	return *usersFlag
-}
-
-// BenchmarkWork measures how long the server works for one operation, of many at a
-// time.
-func BenchmarkWork(b *testing.B) {
-	r := startServer(b)
-	s := ready(b, r.Addr())
-	a, u := s.account("a"), s.locks("s")
-	locks := make([]exchange.SignUpLock, benchUsers())
-	put := tokens("ios")
-	for _, op := range []struct {
-		name string
-		do   func(i int) error
-	}{
-		{"keep a token", func(i int) error { return put(b.Context(), s, i) }},
-		{"read a token", func(i int) error {
-			_, _, _, err := a.Get(b.Context(), userOf(i), "ios")
-			return err
-		}},
-		{"evict a user", func(i int) error { return a.Evict(b.Context(), userOf(i)) }},
-		{"begin a sign-up", func(i int) (err error) {
-			locks[i], err = u.Lock(b.Context(), userOf(i), time.Minute)
-			return err
-		}},
-		{"end a sign-up", func(i int) error {
-			return u.Release(b.Context(), userOf(i), locks[i], exchange.SignUpEnd{Exists: true}, time.Minute)
-		}},
-	} {
-		b.Run(op.name, func(b *testing.B) {
-			for b.Loop() {
-				before := cpuTime(b, r)
-				forEach(b, benchUsers(), op.do)
-				b.ReportMetric(float64((cpuTime(b, r)-before).Nanoseconds())/float64(benchUsers()), "redis-ns/op")
-			}
-		})
-	}
-}
-
-// cpuTime returns how long a server has used a core.
-func cpuTime(t testing.TB, r *redistest.Server) (d time.Duration) {
-	t.Helper()
-	for line := range strings.SplitSeq(r.Text("INFO", "cpu"), "\r\n") {
-		name, value, _ := strings.Cut(line, ":")
-		if name != "used_cpu_user" && name != "used_cpu_sys" {
-			continue
-		}
-		seconds, err := time.ParseDuration(value + "s")
-		if err != nil {
-			t.Fatal(err)
-		}
-		d += seconds
-	}
-	return d
 }
 
 // BenchmarkMemory measures the memory of one user in the store.
