@@ -42,38 +42,6 @@ func TestAllowRegistration(t *testing.T) {
 	}
 }
 
-// TestAttach checks that the handlers of one config must agree, and that the next config
-// may have other limits.
-func TestAttach(t *testing.T) {
-	a := newAccount(t)
-	one, other := Limits{MaxWaiting: 1}, Limits{MaxWaiting: 2}
-	attach := func(config string, l Limits, ok bool) {
-		t.Helper()
-		if err := a.Attach(config, l, time.Second); (err == nil) != ok {
-			t.Errorf("config %s, %+v: %v", config, l, err)
-		}
-	}
-	attach("a", one, true)
-	attach("a", one, true)
-	attach("a", other, false)
-	attach("b", other, true)
-	a.Detach("a")
-	attach("a", other, false)
-	a.Detach("a")
-	attach("a", other, true)
-	a.Detach("none")
-}
-
-// TestAfterDrain checks that without a running exchange the function is called before
-// AfterDrain returns.
-func TestAfterDrain(t *testing.T) {
-	called := false
-	newAccount(t).AfterDrain(func() { called = true })
-	if !called {
-		t.Error("it is not called")
-	}
-}
-
 // TestUpstreamKey checks which limits make another upstream, with a closed breaker.
 func TestUpstreamKey(t *testing.T) {
 	base := Limits{MaxConcurrent: 1, Failures: 20, Open: time.Second}
