@@ -2,7 +2,6 @@ package memcache
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
@@ -115,36 +114,6 @@ func fullCache(users int) *Cache {
 	return full[users]
 }
 
-func BenchmarkGet(b *testing.B) {
-	for _, users := range []int{manyUsers() / 1000, manyUsers() / 10, manyUsers()} {
-		get := func(b *testing.B) func() {
-			s, keys := fullCache(users).Limit(users), usersTo(users)
-			return func() {
-				if _, ok := s.Get(keys[rand.IntN(users)], "ios", time.Now()); !ok {
-					b.Error("a miss")
-				}
-			}
-		}
-		b.Run(fmt.Sprintf("users=%d", users), func(b *testing.B) {
-			get := get(b)
-			b.ReportAllocs()
-			for b.Loop() {
-				get()
-			}
-		})
-		b.Run(fmt.Sprintf("users=%d/parallel", users), func(b *testing.B) {
-			get := get(b)
-			b.ReportAllocs()
-			b.ResetTimer()
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					get()
-				}
-			})
-		})
-	}
-}
-
 // usersTo returns the keys of the first n users.
 func usersTo(n int) []exchange.UserKey {
 	keys := make([]exchange.UserKey, n)
@@ -152,35 +121,4 @@ func usersTo(n int) []exchange.UserKey {
 		keys[i] = user(i)
 	}
 	return keys
-}
-
-func BenchmarkPut(b *testing.B) {
-	for _, bound := range []int{manyUsers() / 10_000, manyUsers() / 100, manyUsers()} {
-		b.Run(fmt.Sprintf("new/bound=%d", bound), func(b *testing.B) {
-			c := New()
-			defer c.Close()
-			s := c.Limit(bound)
-			r := storetest.RecordOf("t", time.Hour)
-			for i := range bound {
-				s.Put(user(i), "ios", r)
-			}
-			keys := usersTo(2*bound + 1000)
-			b.ReportAllocs()
-			i := bound
-			for b.Loop() {
-				s.Put(keys[i%len(keys)], "ios", r)
-				i++
-			}
-		})
-	}
-	b.Run("refresh", func(b *testing.B) {
-		c := New()
-		defer c.Close()
-		s := c.Limit(1000)
-		r := storetest.RecordOf("t", time.Hour)
-		b.ReportAllocs()
-		for b.Loop() {
-			s.Put("u", "ios", r)
-		}
-	})
 }

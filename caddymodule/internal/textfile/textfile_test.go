@@ -222,23 +222,6 @@ func TestRead_OwnCopy(t *testing.T) {
 	})
 }
 
-func TestReplace(t *testing.T) {
-	path := write(t, "text")
-	restore := Replace(time.Minute, func(read access) access {
-		return func(path string) ([]byte, error) {
-			b, err := read(path)
-			return append(b, '!'), err
-		}
-	})
-	if got, err := Read(path); err != nil || string(got) != "text!" {
-		t.Errorf("%q, %v", got, err)
-	}
-	restore()
-	if got, err := Read(path); err != nil || string(got) != "text" {
-		t.Errorf("%q, %v", got, err)
-	}
-}
-
 // TestStat checks that the Stamp changes with the content of the file, with the file
 // itself, and with the target of a link.
 func TestStat(t *testing.T) {

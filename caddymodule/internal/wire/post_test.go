@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"math"
 	"net"
@@ -16,31 +15,6 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/exchange"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
-
-// TestRequest checks the bytes that are sent.
-func TestRequest(t *testing.T) {
-	got := make(chan string, 1)
-	api := testutil.ServeRaw(t, func(conn net.Conn, request string) {
-		got <- request
-		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(goodResponse), goodResponse)
-	})
-	body, err := post(t.Context(), t, api+"/base/", func(c *Call) { c.Header["X-as-IS"] = []string{"1"} })
-	if err != nil || string(body) != goodResponse {
-		t.Fatal(string(body), err)
-	}
-	want := "POST /base/call HTTP/1.1\r\n" +
-		"Host: " + strings.TrimPrefix(api, "http://") + "\r\n" +
-		"User-Agent: caddy-huma\r\n" +
-		fmt.Sprintf("Content-Length: %d\r\n", len(requestBody)) +
-		"Accept: application/json\r\n" +
-		"Accept-Encoding: identity\r\n" +
-		"Content-Type: application/json\r\n" +
-		"X-as-IS: 1\r\n" +
-		"\r\n" + requestBody
-	if request := <-got; request != want {
-		t.Errorf("got\n%s\nwant\n%s", request, want)
-	}
-}
 
 // TestStatuses checks that the status is evaluated before the body, and that only what
 // Refused reads of an error body gets into the error.
