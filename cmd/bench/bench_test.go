@@ -132,8 +132,7 @@ func TestBuilds(t *testing.T) {
 	}
 }
 
-// TestPython measures the endpoint in Python. It signs a user in, or up if the user does
-// not exist, and caches nothing.
+// TestPython measures the endpoint in Python.
 func TestPython(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil {
@@ -142,40 +141,6 @@ func TestPython(t *testing.T) {
 	r := run(t, short(t, "-only", "python", "-against", "python")...)
 	if len(r.Rows) != 1 || r.Rows[0].Name != workloadPython {
 		t.Errorf("%+v", r)
-	}
-	s, err := newService(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	w, err := new(options).startPython(t.Context(), t.TempDir(), s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop(w.process, &err)
-	for range 2 {
-		var token struct {
-			UID, AuthToken, RefreshToken              string
-			AuthTokenExpiresIn, RefreshTokenExpiresIn int
-		}
-		got, err := firstResponse(t.Context(), w.address)
-		if err == nil {
-			err = json.Unmarshal(got.body, &token)
-		}
-		if users := s.huma.Users(); err != nil || len(users) != 1 || token.UID != users[0].UID || token.AuthToken == "" || token.RefreshToken == "" || token.AuthTokenExpiresIn <= 0 || token.RefreshTokenExpiresIn <= 0 {
-			t.Errorf("%v: %+v %+v", err, users, got)
-		}
-	}
-	if calls := s.huma.Calls().ByOp; !maps.Equal(calls, map[string]int{"signin": 2, "signup": 1}) {
-		t.Errorf("%v", calls)
-	}
-}
-
-func TestNoPython(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	var messages bytes.Buffer
-	if code := command(t.Context(), short(t, "-only", "python"), io.Discard, &messages); code != tool.ExitFailed || !strings.Contains(messages.String(), "python requires python3") {
-		t.Errorf("%d %s", code, &messages)
 	}
 }
 
@@ -262,29 +227,6 @@ func TestInvalidRounds(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
-	}
-}
-
-// TestPace checks that a round ends in time if the workload is slower than the rate, and
-// has the rate otherwise.
-func TestPace(t *testing.T) {
-	t.Parallel()
-	const duration = 200 * time.Millisecond
-	for _, c := range []struct {
-		name     string
-		rate     float64
-		takes    time.Duration
-		min, max int64
-	}{
-		{"too slow", 1000, 20 * time.Millisecond, 1, 10},
-		{"fast", 100, 0, 10, 19},
-	} {
-		w := workload{rate: c.rate, request: func(*client) error { time.Sleep(c.takes); return nil }}
-		start := time.Now()
-		latency, err := w.run(t.Context(), make([]*client, 1), duration)
-		if n := latency.Count(); err != nil || n < c.min || n > c.max || time.Since(start) > 10*duration {
-			t.Errorf("%s: %d responses in %s, %v", c.name, n, time.Since(start), err)
-		}
 	}
 }
 

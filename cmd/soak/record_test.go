@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -87,37 +86,6 @@ func TestSecondSignUps(t *testing.T) {
 	}
 }
 
-// TestPhases checks that a request belongs to the phase in which it was due, or to the
-// fault if that started before its end. firstToken is measured from the end of the fault.
-func TestPhases(t *testing.T) {
-	r := newRecorder()
-	start := time.Now()
-	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
-	record := func(due, end int, user string) {
-		r.record(outcome{request: request{due: at(due), user: user}, at: at(end), status: http.StatusOK, body: success(user, user, user)})
-	}
-	record(0, 1, "a")
-	r.faultFrom = at(2)
-	record(1, 3, "b")
-	record(3, 4, "c")
-	r.faultEnd = at(4)
-	record(3, 5, "a")
-	record(5, 6, "a")
-	if r.firstToken != -1 {
-		t.Errorf("firstToken %s although the user had a token before", r.firstToken)
-	}
-	record(5, 7, "d")
-	record(5, 8, "e")
-	for i, want := range []int64{1, 3, 3} {
-		if got := r.latencies[i]["200"].Count(); got != want {
-			t.Errorf("%s: %d, want %d", phases[i], got, want)
-		}
-	}
-	if r.firstToken != 3*time.Second {
-		t.Errorf("firstToken %s", r.firstToken)
-	}
-}
-
 // TestExpected checks which outcomes are violations.
 func TestExpected(t *testing.T) {
 	// The service works, fails, and garbles responses; the last one has reloads.
@@ -138,60 +106,5 @@ func TestExpected(t *testing.T) {
 	got := violations(1, 2, map[string]int64{"200": 5, "500": 3}, allowed{})
 	if want := []string{"tokens of another user: 1", "second sign-ups of a user: 2", "unexpected responses 500: 3"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
-	}
-}
-
-// TestChoices checks that requests have the configured shares, and are the same for the
-// same seed.
-func TestChoices(t *testing.T) {
-	o := &options{users: 10, known: 0.6, returning: 0.5, noCache: 0.2, cancel: 0.1, seed: 7}
-	a, b := newLoad(o, newRecorder(), ""), newLoad(o, newRecorder(), "")
-	seen, count := make(map[string]bool), make(map[string]int)
-	for range 10000 {
-		r := a.next(time.Time{})
-		if r != b.next(time.Time{}) {
-			t.Fatal("different requests with the same seed")
-		}
-		switch {
-		case strings.HasPrefix(r.user, "known"):
-			count["known"]++
-		case seen[r.user]:
-			count["returning"]++
-		}
-		seen[r.user] = true
-		if r.noCache {
-			count["no-cache"]++
-		}
-		if r.cancelAfter > 0 {
-			count["canceled"]++
-		}
-	}
-	for what, want := range map[string]int{"known": 6000, "returning": 2000, "no-cache": 2000, "canceled": 1000} {
-		if n := count[what]; n < want*9/10 || n > want*11/10 {
-			t.Errorf("%s: %d, want about %d", what, n, want)
-		}
-	}
-}
-
-// TestFaultsCanBeSet checks that the sandbox and the proxy accept all faults, and end
-// removes them.
-func TestFaultsCanBeSet(t *testing.T) {
-	u, err := newUpstream(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer u.close()
-	for _, f := range faults {
-		if f.redisOnly {
-			continue // see TestRedis
-		}
-		for i := range f.variants {
-			if err := (fault{variants: f.variants[i : i+1]}).begin(u); err != nil {
-				t.Fatalf("%s, %v: %v", f.name, f.variants[i], err)
-			}
-		}
-		if err := f.end(u); err != nil || len(u.Faults()) > 0 {
-			t.Fatalf("after %s: %v, %d remaining faults", f.name, err, len(u.Faults()))
-		}
 	}
 }

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,60 +50,6 @@ func start(t *testing.T, ctx context.Context, cfg Config) (*Process, error) {
 	return Start(ctx, cfg)
 }
 
-func TestStartAndStop(t *testing.T) {
-	address, err := freeport.Address(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lines []string
-	p, err := start(t, t.Context(), Config{
-		Caddyfile: "listen " + address, Sites: []string{address},
-		Line: func(line []byte) { lines = append(lines, string(line)) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.PID() <= 0 {
-		t.Errorf("process %d", p.PID())
-	}
-	// The fake does not handle SIGTERM, so the signal kills it.
-	if err := p.Stop(); err == nil {
-		t.Error("Stop returned no error")
-	}
-	select {
-	case <-p.Ended():
-	default:
-		t.Error("Ended is not closed")
-	}
-	if want := []string{"first line", "second line"}; !slices.Equal(lines, want) {
-		t.Errorf("lines: %q", lines)
-	}
-	if got := string(p.log.tail()); got != "first line\nsecond line" {
-		t.Errorf("tail: %q", got)
-	}
-	_ = p.Stop() // once more
-}
-
-// TestArgs checks that with Args the process gets these arguments and no Caddyfile.
-func TestArgs(t *testing.T) {
-	address, err := freeport.Address(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "its own")
-	if err := os.WriteFile(file, []byte("listen "+address), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p, err := start(t, t.Context(), Config{Args: []string{"serve", "as", file}, Caddyfile: "nonsense", Sites: []string{address}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if files, err := os.ReadDir(p.cfg.Dir); len(files) > 0 || err != nil {
-		t.Errorf("%q %v", files, err)
-	}
-	_ = p.Stop()
-}
-
 // TestBuild checks that a build error has the output of the compiler.
 func TestBuild(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "main.go")
@@ -126,7 +69,11 @@ func TestBuild(t *testing.T) {
 
 // TestCPU checks that CPU returns processor time, not elapsed time.
 func TestCPU(t *testing.T) {
-	p := admin(t, nil) // this process
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Process{cmd: &exec.Cmd{Process: self}}
 	before, err := p.CPU()
 	if runtime.GOOS != "linux" && errors.Is(err, errors.ErrUnsupported) {
 		t.Skip(err)
@@ -167,62 +114,5 @@ func TestStartFails(t *testing.T) {
 	}
 	if _, err := Start(t.Context(), Config{Binary: "/nowhere", Dir: t.TempDir()}); err == nil {
 		t.Error("no error for a missing executable")
-	}
-}
-
-// admin returns a Process for the test process itself, with h as its admin endpoint.
-func admin(t *testing.T, h http.HandlerFunc) *Process {
-	t.Helper()
-	srv := httptest.NewServer(h)
-	transport := new(http.Transport)
-	t.Cleanup(srv.Close)
-	t.Cleanup(transport.CloseIdleConnections)
-	self, err := os.FindProcess(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Process{
-		cfg:   Config{Admin: srv.Listener.Addr().String(), Caddyfile: "the config"},
-		cmd:   &exec.Cmd{Process: self},
-		admin: &http.Client{Transport: transport},
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	status := http.StatusOK
-	p := admin(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/metrics" {
-			t.Errorf("%s %s", r.Method, r.URL)
-		}
-		w.WriteHeader(status)
-		fmt.Fprint(w, "# TYPE go_goroutines gauge\ngo_goroutines 42\nx{a=\"b c\"} 1.5e+06\n\nnonsense\n")
-	})
-	want := map[string]float64{MetricGoroutines: 42, `x{a="b c"}`: 1.5e6}
-	if got, err := p.Metrics(t.Context()); err != nil || !maps.Equal(got, want) {
-		t.Errorf("%v %v", got, err)
-	}
-	status = http.StatusNotFound
-	if got, err := p.Metrics(t.Context()); err == nil {
-		t.Errorf("no error: %v", got)
-	}
-}
-
-func TestReload(t *testing.T) {
-	status := http.StatusOK
-	p := admin(t, func(w http.ResponseWriter, r *http.Request) {
-		body := make([]byte, 100)
-		n, _ := r.Body.Read(body)
-		if r.Method != http.MethodPost || r.URL.Path != "/load" || r.Header.Get("Content-Type") != "text/caddyfile" || string(body[:n]) != "the config" {
-			t.Errorf("%s %s %q", r.Method, r.URL, body[:n])
-		}
-		w.WriteHeader(status)
-		fmt.Fprint(w, "the message")
-	})
-	if err := p.Reload(t.Context()); err != nil {
-		t.Error(err)
-	}
-	status = http.StatusBadRequest
-	if err := p.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "400 Bad Request: the message") {
-		t.Errorf("%v", err)
 	}
 }
