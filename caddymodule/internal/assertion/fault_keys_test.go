@@ -8,7 +8,6 @@ import (
 	"math/big"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
@@ -179,46 +178,5 @@ func TestI17Malformed(t *testing.T) {
 		t.Run("payload "+name, func(t *testing.T) {
 			reject(t, v, signText(jwt.SigningMethodES256, p256(), `{"alg":"ES256","kid":"k1"}`, payload), identity.ErrAssertionMalformed)
 		})
-	}
-}
-
-func TestI17KeyServerDown(t *testing.T) {
-	var reported reports
-	s := newKeyServer(t, jwk("k1", p256()))
-	keys := keysOf(t, Source{URL: s.URL}, &reported)
-	v := verifierOf(t, keys)
-	s.fail(500)
-	reject(t, v, es256(nil), identity.ErrKeysUnavailable)
-	if got := reported.only(t); got != "fetch JWKS: unexpected status 500" {
-		t.Errorf("reported %q", got)
-	}
-	// For a while, callers do not wait and the key server is not called.
-	s.serve(setOf(jwk("k1", p256())))
-	keys.set.stop()
-	reject(t, v, es256(nil), identity.ErrKeysUnavailable)
-	s.wantHits(t, 1)
-	keys.set.resume(MinInterval)
-	accept(t, v, es256(nil))
-	s.wantHits(t, 2)
-
-	// The key server is down for days: known keys remain valid, and it is unknown
-	// whether unknown ones are.
-	s.fail(500)
-	for range 3 {
-		keys.set.older(24 * time.Hour)
-		accept(t, v, es256(nil))
-	}
-	s.wantHits(t, 5)
-	keys.set.older(MinInterval)
-	reject(t, v, sign(jwt.SigningMethodES256, p256b(), object{"kid": "k2"}, goodClaims(nil)), identity.ErrKeysUnavailable)
-	s.wantHits(t, 6)
-}
-
-func TestI17ConnectionRefused(t *testing.T) {
-	var reported reports
-	v := verifierOf(t, keysOf(t, Source{URL: "http://" + testutil.FreeAddress(t) + "/jwks?key=canary"}, &reported))
-	reject(t, v, es256(nil), identity.ErrKeysUnavailable)
-	if got := reported.only(t); !strings.HasPrefix(got, "fetch JWKS: dial tcp 127.0.0.1:") || strings.Contains(got, "canary") {
-		t.Errorf("reported %q", got)
 	}
 }

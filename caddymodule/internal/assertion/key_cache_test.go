@@ -150,55 +150,6 @@ func TestFetchHangs(t *testing.T) {
 	})
 }
 
-// TestNewer gets keys that are newer than those that lack one.
-func TestNewer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, c, _ := newSource("a")
-		first, _ := c.get(t.Context(), noLimit)
-		if newer, err := c.newer(t.Context(), noLimit, first, false); newer != nil || err != nil || len(s.fetches) != 1 {
-			t.Fatal("fetched again at once")
-		}
-		// A set with the same keys is not newer.
-		time.Sleep(MinInterval)
-		if newer, err := c.newer(t.Context(), noLimit, first, false); newer != nil || err != nil || len(s.fetches) != 2 {
-			t.Fatal("the same keys are newer")
-		}
-		s.fetches = s.fetches[:1]
-		s.set = &keySet{keys: []publicKey{{kid: "b", key: p256().Public()}}}
-		time.Sleep(MinInterval)
-		second, err := c.newer(t.Context(), noLimit, first, false)
-		if second == nil || second == first || err != nil || len(s.fetches) != 2 {
-			t.Fatalf("%d fetches, %v", len(s.fetches), err)
-		}
-		// Another caller has already fetched newer keys.
-		if newer, _ := c.newer(t.Context(), noLimit, first, false); newer != second || len(s.fetches) != 2 {
-			t.Fatal("newer keys were already cached")
-		}
-		// The fetch fails: the cached keys still lack the key, which the key server may
-		// have.
-		s.err = errNotJWKS
-		time.Sleep(MinInterval)
-		for range 2 {
-			if newer, err := c.newer(t.Context(), noLimit, second, false); newer != nil || err != identity.ErrKeysUnavailable || len(s.fetches) != 3 {
-				t.Fatalf("%d fetches, %v", len(s.fetches), err)
-			}
-		}
-		// Concurrent callers share one fetch every five seconds.
-		s.err = nil
-		start := len(s.fetches)
-		for range 100 {
-			current, _ := c.get(t.Context(), noLimit)
-			for range 50 {
-				go func() { _, _ = c.newer(t.Context(), noLimit, current, false) }()
-			}
-			time.Sleep(time.Second)
-		}
-		if got := len(s.fetches) - start; got > 20 {
-			t.Errorf("%d fetches in 100 s", got)
-		}
-	})
-}
-
 // TestRefreshCountsAsFetch checks that a token with an unknown key waits for a running
 // refresh, and that a refresh counts as a fetch for MinInterval.
 func TestRefreshCountsAsFetch(t *testing.T) {
@@ -232,24 +183,6 @@ func TestPanicWhileReading(t *testing.T) {
 		time.Sleep(MinInterval)
 		s.panic = false
 		want(t, c, "a", nil, s.takes)
-	})
-}
-
-// A key that is gone is dropped. After any other failure it remains.
-func TestKeyRemoved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, c, reported := newSource("a")
-		want(t, c, "a", nil, s.takes)
-		s.err = statusError(500)
-		time.Sleep(maxIdle + time.Second)
-		want(t, c, "a", nil, s.takes)
-		s.err = errNoKey
-		time.Sleep(maxIdle + time.Second)
-		want(t, c, "", identity.ErrAssertionKey, s.takes)
-		want(t, c, "", identity.ErrAssertionKey, 0)
-		if got := reported.All(); len(got) != 1 || !c.isEmpty() {
-			t.Errorf("reported %q", got)
-		}
 	})
 }
 

@@ -31,16 +31,6 @@ func TestKeyRequest(t *testing.T) {
 	accept(t, verifierOf(t, keysOf(t, Source{URL: s.URL + "/jwks?tenant=a"}, nil)), es256(nil))
 }
 
-func TestUntrustedCertificate(t *testing.T) {
-	s := testutil.NewServer(t, text(setOf(jwk("k1", p256()))))
-	s.StartTLS()
-	var reported reports
-	reject(t, verifierOf(t, keysOf(t, Source{URL: s.URL}, &reported)), es256(nil), identity.ErrKeysUnavailable)
-	if got := reported.only(t); got != "fetch JWKS: the key server's certificate is not trusted: unknown authority" {
-		t.Errorf("reported %q", got)
-	}
-}
-
 // TestE4_CA checks a key server with a certificate of a private authority, which
 // Source.Transport trusts.
 func TestE4_CA(t *testing.T) {
@@ -122,30 +112,6 @@ func TestSlowKeyServer(t *testing.T) {
 			}
 		})
 	}
-}
-
-// 1,000 concurrent first verifications share one fetch.
-func TestI17OneFetch(t *testing.T) {
-	s := newKeyServer(t)
-	open := make(chan struct{})
-	s.respond(func(w http.ResponseWriter, _ *http.Request) {
-		<-open
-		_, _ = io.WriteString(w, setOf(jwk("k1", p256())))
-	})
-	v := verifierOf(t, keysOf(t, Source{URL: s.URL}, nil))
-	token := es256(nil)
-	var wg sync.WaitGroup
-	for range 1000 {
-		wg.Go(func() {
-			if _, err := v.Verify(t.Context(), token, ""); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	time.Sleep(50 * time.Millisecond)
-	close(open)
-	wg.Wait()
-	s.wantHits(t, 1)
 }
 
 // Thousands of tokens with random key ids cause one request to the key server every
@@ -241,13 +207,4 @@ func TestPrefetch(t *testing.T) {
 
 	keysOf(t, Source{URL: s.URL, ByID: true}, nil).Prefetch()
 	s.wantHits(t, 2)
-}
-
-// TestSharedKeys shares keys between Verifiers of several configs.
-func TestSharedKeys(t *testing.T) {
-	s := newKeyServer(t, jwk("k1", p256()))
-	keys := keysOf(t, Source{URL: s.URL}, nil)
-	accept(t, verifierOf(t, keys), es256(nil))
-	accept(t, verifierOf(t, keys, func(c *Config) { c.Audience = []string{"b"} }), es256(object{"aud": "b"}))
-	s.wantHits(t, 1)
 }
