@@ -137,33 +137,6 @@ func eachPart(v any, visit func(set func(any))) {
 	}
 }
 
-// sites returns a config with n directives.
-func sites(n int) string {
-	var text strings.Builder
-	for i := range n {
-		fmt.Fprintf(&text, `site%d.example.com {
-	handle /oauth2/* {
-		reverse_proxy oauth2-proxy:4180
-	}
-	handle {
-		forward_auth oauth2-proxy:4180 {
-			uri /oauth2/auth
-			copy_headers X-Auth-Request-Email
-		}
-		@app header X-App clinic
-		route @app {
-			request_body /private/token {
-				max_size 1
-			}
-		}
-		reverse_proxy app:3000
-	}
-}
-`, i)
-	}
-	return text.String()
-}
-
 // TestManyInvocations checks a named route that many sites invoke.
 func TestManyInvocations(t *testing.T) {
 	text := "&(site) {\n request_body /private/token {\n max_size 1\n}\n}\n"
@@ -178,22 +151,5 @@ func TestManyInvocations(t *testing.T) {
 		if !r.Reached {
 			t.Errorf("%+v", r)
 		}
-	}
-}
-
-// BenchmarkCheck measures the check of configs of different sizes. The time and the
-// memory per directive must not grow with the number of directives.
-func BenchmarkCheck(b *testing.B) {
-	for _, n := range []int{20, 200} {
-		b.Run(fmt.Sprintf("directives=%d", n), func(b *testing.B) {
-			app := adapt(b, sites(n))
-			b.ReportAllocs()
-			for b.Loop() {
-				if all, err := checkAll(app); err != nil || len(all) != n || !all[n-1].Reached {
-					b.Fatalf("%d results, %v", len(all), err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/directive")
-		})
 	}
 }
