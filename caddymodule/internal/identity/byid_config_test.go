@@ -8,89 +8,16 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity/presets"
 )
 
-const (
-	headersNeedTrust = `a client can forge this request header`
-	needsVerify      = `requires the block verify: write "identity `
-	noAssertion      = `has no supported signed assertion`
-	assume           = `verified: is required: a token of supabase does not say`
-)
-
-// byIDErrors holds the error of each preset with ByID. Empty: it loads.
-var byIDErrors = map[string]struct {
-	alone, trusted           string // without verify
-	verified, trustedAndMore string // with verify
-}{
-	"authelia":              {headersNeedTrust, "", noAssertion, noAssertion},
-	"authentik":             {headersNeedTrust, "", noAssertion, noAssertion},
-	"aws_alb":               {needsVerify, needsVerify, "", ""},
-	"azure_easy_auth":       {headersNeedTrust, "", noAssertion, noAssertion},
-	"basic_auth":            {"", "", noAssertion, noAssertion},
-	"caddy_jwt":             {"", "", noAssertion, noAssertion},
-	"caddy_security":        {"", "", noAssertion, noAssertion},
-	"caddy_tailscale":       {"", "", noAssertion, noAssertion},
-	"cloudflare_access":     {headersNeedTrust, "", "", ""},
-	"gatekeeper":            {headersNeedTrust, "", noAssertion, noAssertion},
-	"gcp_api_gateway":       {headersNeedTrust, "", noAssertion, noAssertion},
-	"google_iap":            {headersNeedTrust, "", "", ""},
-	"istio":                 {headersNeedTrust, "", noAssertion, noAssertion},
-	"oathkeeper":            {headersNeedTrust, "", "", ""},
-	"oauth2_proxy":          {headersNeedTrust, "", noAssertion, noAssertion},
-	"oauth2_proxy_upstream": {headersNeedTrust, "", noAssertion, noAssertion},
-	"pomerium":              {headersNeedTrust, "", "", ""},
-	"tailscale":             {headersNeedTrust, "", noAssertion, noAssertion},
-	"teleport":              {needsVerify, needsVerify, "", ""},
-	"vouch":                 {headersNeedTrust, "", noAssertion, noAssertion},
-
-	"auth0": {}, "clerk": {}, "cognito": {}, "entra": {}, "firebase": {}, "keycloak": {}, "okta": {}, "zitadel": {},
-	"supabase": {assume, assume, assume, assume},
-}
-
-func TestByID_Presets(t *testing.T) {
-	if len(byIDErrors) != len(presets.All()) {
-		t.Errorf("%d presets in byIDErrors, want %d", len(byIDErrors), len(presets.All()))
-	}
-	trusts := []Trust{trustProxy(), {Mode: TrustForwardAuth}}
-	for _, p := range presets.All() {
-		t.Run(p.Name, func(t *testing.T) {
-			want, ok := byIDErrors[p.Name]
-			if !ok {
-				t.Fatal("the preset is not in byIDErrors")
-			}
-			loads := func(c Config, want string) {
-				t.Helper()
-				c.ByID, c.Preset = true, p.Name
-				if c.Verify {
-					c.Verifier = payloads{}
-				}
-				_, err := New(c)
-				switch {
-				case want != "":
-					wantError(t, err, want)
-				case err != nil:
-					t.Errorf("%+v: %v", c, err)
-				}
-			}
-			loads(Config{}, want.alone)
-			loads(Config{Verify: true}, want.verified)
-			for _, trust := range trusts {
-				loads(Config{Trust: trust}, want.trusted)
-				loads(Config{Trust: trust, Verify: true}, want.trustedAndMore)
-			}
-			// Address and id must come from the same assertion.
-			if p.Signed.UserID.From != p.Signed.Email.From {
-				t.Errorf("the address is signed in %q and the id in %q", p.Signed.Email.From, p.Signed.UserID.From)
-			}
-			// An id source in the config needs the same trust as the preset's.
-			if email := p.Sources.Email.From; email != "" && strings.HasPrefix(email, "{") != strings.HasPrefix(p.Sources.UserID.From, "{") {
-				t.Errorf("the address is in %q and the id in %q", email, p.Sources.UserID.From)
-			}
-		})
-	}
-}
-
 // Every preset finds the id in the example of its layer's documentation, with and
 // without the address.
 func TestByID_PresetsIdentify(t *testing.T) {
+	for _, p := range presets.All() {
+		_, plain := presetWant[p.Name]
+		_, signed := signedWant[p.Name]
+		if plain != (p.Sources.Email.From != "") || signed != (p.Signed.Email.From != "") || !plain && !signed {
+			t.Errorf("%s is in presetWant: %t, in signedWant: %t; want it in those for which the preset has sources", p.Name, plain, signed)
+		}
+	}
 	request := func(filled map[string]string) *Request {
 		known := placeholders{"http.auth.user.id": ""}
 		r := fromProxy()
@@ -205,19 +132,6 @@ func TestByID_ConfigErrors(t *testing.T) {
 			c.ByID, c.Verifier = true, payloads{}
 			mustNew(t, c)
 		})
-	}
-}
-
-// All presets have an id source so far. For one without, the error says what to write.
-func TestByID_PresetWithoutID(t *testing.T) {
-	row, _ := presets.Find("authelia")
-	row.Sources.UserID = presets.Source{}
-	c := Config{ByID: true, Preset: row.Name, Trust: trustProxy()}
-	_, err := c.sources(row, true)
-	wantError(t, err, "user_id: is required: the preset authelia", `"user_id <source>"`)
-	c.UserID = "Remote-User"
-	if s, err := c.sources(row, true); err != nil || s.UserID.String() != c.UserID || s.Email.String() != row.Sources.Email.String() {
-		t.Errorf("sources %+v, %v", s, err)
 	}
 }
 

@@ -134,6 +134,8 @@ func TestConfigErrors(t *testing.T) {
 		"bad verified":        {Config{Email: email, Verified: "{env.U}"}, []string{"verified: "}},
 		"untrusted name":      {Config{Email: email, Name: "X-Name"}, []string{"name (X-Name)", `"trust forward_auth"`}},
 		"untrusted preset":    {Config{Preset: "authelia"}, []string{"email (Remote-Email), user_id (Remote-User), name (Remote-Name): ", `"trust proxies <ranges>"`}},
+		"or a signature":      {Config{Preset: "google_iap"}, []string{"email (X-Goog-Authenticated-User-Email)", `"identity google_iap { verify { … } }"`}},
+		"a signature alone":   {Config{Preset: "teleport", Trust: trustProxy()}, []string{"identity: the preset teleport", "verify { … }", "with jwks, issuer, audience"}},
 		"underscore":          {Config{Email: "X_Email", Trust: trustProxy()}, []string{"email: ", "X_email", "expected_underscore_headers"}},
 		"dot":                 {Config{Email: "X.Email", Trust: trustProxy()}, []string{"email: ", "X.email", "expected_dot_headers"}},
 		"underscore, name":    {Config{Email: email, Name: "{http.request.header.X_N}", Trust: trustProxy()}, []string{"name: ", "expected_underscore_headers"}},

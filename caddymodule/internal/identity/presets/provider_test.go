@@ -157,3 +157,16 @@ func TestProviderTable(t *testing.T) {
 		}
 	}
 }
+
+// TestOneUser checks that the address and the id that a preset reads belong to one user:
+// they are in the same assertion, or come with the same trust.
+func TestOneUser(t *testing.T) {
+	for _, p := range All() {
+		if p.Signed.UserID.From != p.Signed.Email.From {
+			t.Errorf("%s: the address is signed in %q and the id in %q", p.Name, p.Signed.Email.From, p.Signed.UserID.From)
+		}
+		if email := p.Sources.Email.From; email != "" && strings.HasPrefix(email, "{") != strings.HasPrefix(p.Sources.UserID.From, "{") {
+			t.Errorf("%s: the address is in %q and the id in %q", p.Name, email, p.Sources.UserID.From)
+		}
+	}
+}
