@@ -3,8 +3,6 @@ package identity
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"strings"
@@ -105,76 +103,6 @@ func TestUserID(t *testing.T) {
 	r.Header = header("Remote-User", "u-1")
 	if u := wantUser(t, i, r, "a@x.io"); !u.ID.IsZero() {
 		t.Fatalf("id %q of a stranger", u.ID.Reveal())
-	}
-}
-
-func TestNothingPrints(t *testing.T) {
-	u := wantUser(t, mustNew(t, Config{Preset: "basic_auth"}), withPlaceholders(placeholders{"http.auth.user.id": "alice@x.io"}), "alice@x.io")
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		if got := fmt.Sprintf(verb, u); strings.Contains(got, "alice") {
-			t.Errorf("%s: %s", verb, got)
-		}
-	}
-}
-
-func TestRejections(t *testing.T) {
-	all := []*Rejection{
-		ErrNoAuthentication, ErrNoUserPlaceholder, ErrNoForwardAuth, ErrNoResponseHeader, ErrNoHeader, ErrNoCookie, ErrUnset, ErrEmpty,
-		ErrDuplicateHeader, ErrDuplicateCookie, ErrNotText, ErrNotAddress, ErrEmailUnverified, ErrDomainNotAllowed,
-		ErrUntrustedPeer, ErrEarlyData, ErrTemplateInclude, ErrWrongUpstream, ErrUnverifiedCertificate,
-	}
-	hints := map[string]bool{}
-	for _, r := range all {
-		if r.Hint == "" || hints[r.Hint] || r.Error() != string(r.Reason)+": "+r.Hint {
-			t.Errorf("%q", r.Error())
-		}
-		hints[r.Hint] = true
-		var got *Rejection
-		if !errors.As(fmt.Errorf("identify: %w", r), &got) || got != r {
-			t.Errorf("%v is lost in a chain", r)
-		}
-	}
-	for hint, r := range map[string]*Rejection{"trusted_proxies": ErrUntrustedPeer, "trust proxies": ErrUntrustedPeer, "trust forward_auth": ErrWrongUpstream, "httpInclude": ErrTemplateInclude, "handle or route": ErrNoAuthentication, "client_auth": ErrUnverifiedCertificate} {
-		if !strings.Contains(r.Hint, hint) {
-			t.Errorf("%q is without %q", r.Hint, hint)
-		}
-	}
-}
-
-func TestAllocations(t *testing.T) {
-	user := placeholders{"http.auth.user.id": "Alice@example.com", "http.auth.user.verified": true}
-	plain := Config{Email: "{http.auth.user.id}", Verified: "{http.auth.user.verified}", Domains: []string{"example.com"}}
-	proxied := Config{Email: "Remote-Email", Trust: trustProxy(), Domains: []string{"example.com"}}
-	forwardAuth := Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}}
-	tests := map[string]struct {
-		config Config
-		r      *Request
-		most   float64
-	}{
-		"placeholder":        {plain, withPlaceholders(user), 1},
-		"header":             {proxied, fromProxy("Remote-Email", "Alice@example.com"), 1},
-		"auth server":        {forwardAuth, withPlaceholders(respondedBy("authelia:9091", "Remote-Email", "Alice@example.com")), 1},
-		"preset, same id":    {Config{Preset: "basic_auth"}, withPlaceholders(user), 1},
-		"no authentication":  {plain, withPlaceholders(nil), 0},
-		"no address":         {plain, withPlaceholders(placeholders{"http.auth.user.id": "alice"}), 0},
-		"unverified":         {plain, withPlaceholders(placeholders{"http.auth.user.id": "a@example.com"}), 0},
-		"another domain":     {proxied, fromProxy("Remote-Email", "a@evil.io"), 0},
-		"twice":              {proxied, fromProxy("Remote-Email", "a@x.io", "Remote-Email", "a@x.io"), 0},
-		"an untrusted peer":  {proxied, &Request{Header: header("Remote-Email", "a@x.io"), RemoteAddr: untrustedPeer}, 0},
-		"the wrong upstream": {forwardAuth, withPlaceholders(respondedBy("app:80", "Remote-Email", "a@x.io")), 0},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			i := mustNew(t, tt.config)
-			if got := testing.AllocsPerRun(100, func() { _, _ = i.Identify(context.Background(), tt.r) }); got > tt.most {
-				t.Fatalf("%v allocations, want at most %v", got, tt.most)
-			}
-		})
-	}
-	buf := make([]byte, 0, syntax.MaxAddress)
-	u := wantUser(t, mustNew(t, plain), withPlaceholders(user), "Alice@example.com")
-	if got := testing.AllocsPerRun(100, func() { buf = u.AppendKey(buf[:0]) }); got > 0 {
-		t.Errorf("AppendKey: %v allocations", got)
 	}
 }
 
