@@ -13,16 +13,10 @@ func TestD1_D2_OnlyTheFullName(t *testing.T) {
 	})
 	for _, tt := range []struct{ name, first, last, wantFirst, wantLast string }{
 		{"Liddell, Alice", "", "", "Alice", "Liddell"},
-		{"M\xfcller, J\xfcrgen", "", "", "Jürgen", "Müller"},
 		{"=?utf-8?q?M=C3=BCller=2C_J=C3=BCrgen?=", "", "", "Jürgen", "Müller"},
 		{"Liddell, Alice", "Alice Pleasance", "", "Alice Pleasance", "Liddell"},
-		{"Alice Miller, MD", "", "", "Alice Miller,", "MD"},
 		{"(null)", "", "", "", ""},
-		{"null", "", "", "", ""},
-		{"undefined", "", "", "", ""},
-		{"-", "", "", "", ""},
 		{" - ", "", "", "", ""},
-		{"Null", "", "", "Null", ""},
 		{"(null)", "Alice", "", "Alice", ""},
 		// First and last name stay as they are.
 		{"", "Alice, Bob", "Miller, Smith", "Alice, Bob", "Miller, Smith"},
