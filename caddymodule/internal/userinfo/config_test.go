@@ -66,11 +66,3 @@ func TestForwardHeaders(t *testing.T) {
 		})
 	}
 }
-
-// TestAllErrorsAtOnce checks that New reports all problems in one error.
-func TestAllErrorsAtOnce(t *testing.T) {
-	_, err := New(subrequest.Config{URL: "h/me", ForwardHeaders: []string{"Upgrade"}, Timeout: -1})
-	if !strings.Contains(err.Error(), "userinfo: must begin with http") || !strings.Contains(err.Error(), "timeout: must be positive") || !strings.Contains(err.Error(), "Upgrade") {
-		t.Error(err)
-	}
-}

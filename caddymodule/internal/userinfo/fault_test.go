@@ -206,39 +206,14 @@ func TestClosedWhileIdle(t *testing.T) {
 	}
 }
 
-func TestClientDisconnects(t *testing.T) {
-	arrived := make(chan struct{}, 1)
-	c, r := newClient(t, testutil.Serve(t, func(_ http.ResponseWriter, req *http.Request) {
-		arrived <- struct{}{}
-		<-req.Context().Done()
-	}), timeout(time.Minute))
-	ctx, cancel := context.WithCancelCause(t.Context())
-	go func() { <-arrived; cancel(errors.New(canaryResponse)) }()
-	wantRejection(t, c, ctx, withCredentials(), identity.ErrUserinfoUnavailable)
-	wantRejection(t, c, ctx, withCredentials(), identity.ErrUserinfoUnavailable) // canceled before the call
-	if errs := r.All(); len(errs) != 0 {
-		t.Errorf("reported: %v", errs)
-	}
-
-	// A deadline is an error of the application, even if the caller set it.
+// TestDeadlineOfTheCaller checks that a deadline is an error of the application, even if
+// the caller set it.
+func TestDeadlineOfTheCaller(t *testing.T) {
+	c, r := newClient(t, testutil.Serve(t, func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }), timeout(time.Minute))
 	late, stop := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New(canaryResponse))
 	defer stop()
 	wantRejection(t, c, late, withCredentials(), identity.ErrUserinfoUnavailable)
 	if errs := r.All(); len(errs) != 1 || errs[0] != subrequest.ErrTimeout {
 		t.Errorf("got %v, want %v", errs, subrequest.ErrTimeout)
-	}
-}
-
-// TestCertificate checks that the application's certificate is verified.
-func TestCertificate(t *testing.T) {
-	s := testutil.NewServer(t, testutil.Respond(200, `{"email":"a@x.io"}`))
-	s.EnableHTTP2 = true
-	s.StartTLS()
-	c, r := newClient(t, s.URL)
-	wantError(t, c, r, "the application's certificate is not trusted: unknown authority")
-
-	c, r = newClient(t, s.URL, func(cfg *subrequest.Config) { cfg.Transport = s.Client().Transport })
-	if _, err := c.Fetch(t.Context(), "", withCredentials()); err != nil {
-		t.Error(err, r.All())
 	}
 }

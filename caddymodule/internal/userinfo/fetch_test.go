@@ -1,20 +1,15 @@
 package userinfo
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
-	"github.com/caddy-huma/caddy-huma/caddymodule/internal/subrequest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
 )
 
@@ -84,16 +79,6 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestHeaderIsNotChanged checks that Ask does not change the caller's header.
-func TestHeaderIsNotChanged(t *testing.T) {
-	h := allHeaders()
-	before := fmt.Sprint(h)
-	_ = rawOf(t, "site.example", h, forward("Cookie", "Accept", "Host"))
-	if after := fmt.Sprint(h); after != before {
-		t.Errorf("got %s, want %s", after, before)
-	}
-}
-
 // TestSmuggling checks that an invalid header value is not sent in any form.
 func TestSmuggling(t *testing.T) {
 	var calls atomic.Int32
@@ -135,32 +120,6 @@ func TestRequestWithoutHost(t *testing.T) {
 	}
 }
 
-func TestNoCredentials(t *testing.T) {
-	var calls atomic.Int32
-	url := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
-	for name, h := range map[string]http.Header{
-		"nil":                {},
-		"no header":          nil,
-		"others":             {"X-Session": {"s"}, "User-Agent": {"browser"}},
-		"empty":              {"Cookie": {""}, "Authorization": {"", ""}},
-		"not canonical":      {"cookie": {"a=1"}},
-		"host as a header":   {"Host": {"site.example"}},
-		"no line of a name":  {"Cookie": {}},
-		"similar, but other": {"Cookie2": {"a=1"}, "X-Authorization": {"Bearer t"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c, r := newClient(t, url, forward("Cookie", "Authorization", "Host"))
-			wantRejection(t, c, t.Context(), h, identity.ErrNoCredentials)
-			if errs := r.All(); len(errs) != 0 {
-				t.Errorf("reported: %v", errs)
-			}
-		})
-	}
-	if n := calls.Load(); n != 0 {
-		t.Errorf("%d calls", n)
-	}
-}
-
 func TestDocument(t *testing.T) {
 	for _, tt := range []struct {
 		name             string
@@ -190,35 +149,6 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-func TestUnauthenticated(t *testing.T) {
-	for status, want := range map[int]*identity.Rejection{401: identity.ErrUnauthenticated, 403: identity.ErrForbidden} {
-		for name, handler := range map[string]http.HandlerFunc{
-			"empty":    testutil.Respond(status, ""),
-			"JSON":     testutil.Respond(status, `{"email":"a@x.io"}`),
-			"a page":   testutil.Respond(status, "<html>"+canaryResponse),
-			"too long": testutil.Respond(status, strings.Repeat("x", maxResponse+100)),
-			"cut": func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Length", "100")
-				w.WriteHeader(status)
-			},
-		} {
-			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
-				c, r := newClient(t, testutil.Serve(t, handler))
-				wantRejection(t, c, t.Context(), withCredentials(), want)
-				if errs := r.All(); len(errs) != 0 {
-					t.Errorf("reported: %v", errs)
-				}
-			})
-		}
-	}
-}
-
-// TestOnError checks that OnError may be nil.
-func TestOnError(t *testing.T) {
-	c, _ := newClient(t, testutil.ServeResponse(t, 500, ""), func(cfg *subrequest.Config) { cfg.OnError = nil })
-	wantRejection(t, c, t.Context(), withCredentials(), identity.ErrUserinfoUnavailable)
-}
-
 // TestCookiesAreNotStored checks that each call sends only the headers of its own
 // request.
 func TestCookiesAreNotStored(t *testing.T) {
@@ -237,47 +167,5 @@ func TestCookiesAreNotStored(t *testing.T) {
 	}
 	if fmt.Sprint(got) != "[a=1  b=2]" {
 		t.Errorf("got %q", got)
-	}
-}
-
-// TestMany checks that concurrent callers get their own responses, also over reused
-// connections.
-func TestMany(t *testing.T) {
-	const callers, rounds = 500, 3
-	var open, most atomic.Int32
-	url := testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if n := open.Add(1); n > most.Load() {
-			most.Store(n)
-		}
-		defer open.Add(-1)
-		_ = json.NewEncoder(w).Encode(map[string]string{"email": r.Header.Get("Authorization") + r.Header.Get("Cookie")})
-	})
-	c, r := newClient(t, url, timeout(30*time.Second))
-	var running sync.WaitGroup
-	for n := range callers {
-		running.Go(func() {
-			name := "Authorization"
-			if n%2 == 0 {
-				name = "Cookie"
-			}
-			for round := range rounds {
-				want := fmt.Sprint(n, "-", round)
-				d, err := c.Fetch(context.Background(), "", http.Header{name: {want}})
-				if err != nil {
-					t.Errorf("%d: %v", n, err)
-					return
-				}
-				if got := lookup(t, d, "email"); got != want {
-					t.Errorf("%d: got the response of %v", n, got)
-				}
-			}
-		})
-	}
-	running.Wait()
-	if n := most.Load(); n > 256 {
-		t.Errorf("%d at once", n)
-	}
-	if errs := r.All(); len(errs) != 0 {
-		t.Error(errs[0])
 	}
 }

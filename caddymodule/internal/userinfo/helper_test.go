@@ -36,8 +36,6 @@ const (
 	canaryCookie   = "canary-cookie-9a02"
 	canaryQuery    = "canary-query-77c1"
 	canaryResponse = "canary-response-b3e8"
-	canaryUser     = "canary-user-0f5d"
-	canaryPass     = "canary-pass-5c66"
 )
 
 // withCredentials returns the header of a request with credentials.
