@@ -33,6 +33,19 @@ func runCommand(t *testing.T, cmd *cobra.Command, args ...string) (string, error
 	return out.String(), err
 }
 
+// wantInOrder fails unless the output contains all parts, in this order.
+func wantInOrder(t *testing.T, out string, parts ...string) {
+	t.Helper()
+	rest := out
+	for _, part := range parts {
+		_, after, ok := strings.Cut(rest, part)
+		if !ok {
+			t.Fatalf("without %q, or not in this order:\n%s", part, out)
+		}
+		rest = after
+	}
+}
+
 const testConfig = `{
 	servers {
 		trusted_proxies static 10.0.0.0/8
@@ -216,14 +229,7 @@ func TestCommandIdentity(t *testing.T) {
 			if (err == nil) != tt.found {
 				t.Errorf("found %t, error %v", tt.found, err)
 			}
-			rest := out
-			for _, part := range tt.parts {
-				_, after, ok := strings.Cut(rest, part)
-				if !ok {
-					t.Fatalf("without %q, or not in this order:\n%s", part, out)
-				}
-				rest = after
-			}
+			wantInOrder(t, out, tt.parts...)
 			if tt.found == (strings.Contains(out, "no user") || strings.Contains(out, "does not load")) {
 				t.Errorf("found %t:\n%s", tt.found, out)
 			}
@@ -249,22 +255,43 @@ func TestCommandIdentity(t *testing.T) {
 // TestCommandIdentityJSON: the hash in the output is the one that a handler with the same
 // hash_key writes to its logs.
 func TestCommandIdentityJSON(t *testing.T) {
-	out, err := runCommand(t, IdentityCommand(), "--json", "--preset", "basic_auth", "--placeholder", "http.auth.user.id=Alice@x.example", "--hash-key", "key")
-	if err != nil {
-		t.Fatal(err)
+	type document struct {
+		Email, Code, Detail string
+		UserID              string `json:"user_id"`
+		LogName             string `json:"log_name"`
+		Status              int
+		Sources             []struct{ Option, Value, Reason string }
+		Problems            []string
 	}
-	var found []map[string]any
-	if err := json.Unmarshal([]byte(out), &found); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	want := userhash.ForLogs(masked.New("key")).LogName(identity.User{Email: masked.New("alice@x.example")})
-	if len(found) != 1 || found[0]["email"] != "Alice@x.example" || found[0]["log_name"] != want || found[0]["code"] != nil {
-		t.Errorf("%s, want the name %s", out, want)
+	run := func(args ...string) (document, error) {
+		t.Helper()
+		out, err := runCommand(t, IdentityCommand(), append([]string{"--json"}, args...)...)
+		var found []document
+		if bad := json.Unmarshal([]byte(out), &found); bad != nil || len(found) != 1 {
+			t.Fatalf("%v: %s", bad, out)
+		}
+		return found[0], err
 	}
 
-	out, err = runCommand(t, IdentityCommand(), "--json", "--preset", "basic_auth")
-	if err == nil || json.Unmarshal([]byte(out), &found) != nil || found[0]["code"] != "identity_missing" || found[0]["status"] != 401.0 {
-		t.Errorf("%v: %s", err, out)
+	want := userhash.ForLogs(masked.New("key")).LogName(identity.User{Email: masked.New("alice@x.example")})
+	d, err := run("--preset", "authelia", "--response", "Remote-User: u-1", "--response", "Remote-Email: Alice@x.example", "--hash-key", "key")
+	if err != nil || d.UserID != "u-1" || d.Email != "Alice@x.example" || d.LogName != want || d.Code != "" || d.Status != 0 {
+		t.Errorf("%v: %+v, want the name %s", err, d, want)
+	}
+	read := make(map[string]string)
+	for _, s := range d.Sources {
+		read[s.Option] = s.Value + s.Reason
+	}
+	if read["user_id"] != "u-1" || read["email"] != "Alice@x.example" || !strings.Contains(read["name"], "header of the option name") {
+		t.Errorf("sources %v", read)
+	}
+	d, err = run("--preset", "authelia", "--directive", "human_api_token")
+	if err == nil || d.Code != "identity_missing" || d.Status != 401 || !strings.Contains(d.Detail, "the option user_id") || d.UserID != "" {
+		t.Errorf("%v: %+v", err, d)
+	}
+	d, err = run("--preset", "teleport")
+	if err == nil || len(d.Problems) == 0 || d.Code != "" {
+		t.Errorf("%v: %+v", err, d)
 	}
 }
 

@@ -53,15 +53,7 @@ func TestCommandIdentityOfTokens(t *testing.T) {
 		if (err == nil) != strings.Contains(tt.parts[len(tt.parts)-1], "→") {
 			t.Errorf("%v: %v", tt.parts, err)
 		}
-		rest := out
-		for _, part := range tt.parts {
-			_, after, found := strings.Cut(rest, part)
-			if !found {
-				t.Errorf("no %q in:\n%s", part, out)
-				break
-			}
-			rest = after
-		}
+		wantInOrder(t, out, tt.parts...)
 	}
 	if out, err := runCommand(t, IdentityCommand(), "--config", config("clinic"), "-H", "Authorization: x"); err == nil || !strings.Contains(out, "does not load: issuer: ") {
 		t.Errorf("%v: %s", err, out)
