@@ -111,30 +111,3 @@ func TestBlock(t *testing.T) {
 		}
 	}
 }
-
-// TestBlockValues: each option gets the values after its name.
-func TestBlockValues(t *testing.T) {
-	var p parsed
-	d := caddyfile.NewTestDispenser(`directive {
-		text     "a b"
-		secret   {file./s}
-		choice   one
-		on       on
-		duration 1m30s
-		number   7
-		list     x y
-		switch   off
-		block {
-			inner on
-		}
-	}`)
-	d.Next()
-	n, err := p.table().Parse(d)
-	want := parsed{"a b", "{file./s}", "one", true, true, true, caddy.Duration(90 * time.Second), 7, nil}
-	list := strings.Join(p.list, " ")
-	p.list = nil
-	if err != nil || n != 9 || list != "x y" || p.text != want.text || p.secret != want.secret || p.choice != want.choice ||
-		p.on != want.on || p.off != want.off || p.inner != want.inner || p.duration != want.duration || p.number != want.number {
-		t.Errorf("%d options, %v: %+v and %q", n, err, p, list)
-	}
-}

@@ -99,12 +99,3 @@ c
 	}
 	ProgressFor(f).Step("nothing")() // does not panic
 }
-
-// TestPrintError: the error of a writer is returned.
-func TestPrintError(t *testing.T) {
-	r, w := io.Pipe()
-	_ = r.Close()
-	if err := (Printer{}).Print(w, entries); err == nil {
-		t.Error("no error")
-	}
-}
