@@ -70,10 +70,24 @@ func TestExplainUsedPath(t *testing.T) {
 		{entra, `{"email":"a@x.io","preferred_username":"b@x.io"}`, "email"},
 		{entra, `{"email":"a@evil.io","xms_edov":false,"preferred_username":"b@x.io"}`, "preferred_username"},
 		{entra, `{"email":"a@evil.io","upn":"b@x.io"}`, "upn"},
+		{entra, `{"preferred_username":"a@x.io","upn":"b@x.io"}`, "preferred_username"},
 	} {
 		values := tt.i.Explain(t.Context(), fromProxy("Authorization", tt.document))
 		if values[0].Option != "email" || values[0].Path != tt.want {
 			t.Errorf("%s: %s from %q, want %q", tt.document, values[0].Option, values[0].Path, tt.want)
 		}
 	}
+}
+
+// TestTwoDocuments checks that each value is read from the document of its own header.
+func TestTwoDocuments(t *testing.T) {
+	i := mustNew(t, Config{Email: "X-Mail email", UserID: "X-Account id", Name: "X-Mail name", Verified: "X-Account confirmed", Trust: trustProxy()})
+	mail := `{"email":"a@x.io","id":"u-2","name":"Alice","confirmed":true}`
+	r := fromProxy("X-Mail", mail, "X-Account", `{"email":"b@x.io","id":"u-1","name":"Bob","confirmed":true}`)
+	if u := wantUser(t, i, r, "a@x.io"); u.ID.Reveal() != "u-1" {
+		t.Errorf("id %q", u.ID.Reveal())
+	}
+	wantNames(t, i, r, "Alice", "")
+	r = fromProxy("X-Mail", mail, "X-Account", `{"email":"b@x.io","id":"u-1","name":"Bob","confirmed":false}`)
+	wantRejection(t, i, r, ErrEmailUnverified)
 }
