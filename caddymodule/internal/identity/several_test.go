@@ -59,6 +59,7 @@ func TestSeveralClaims(t *testing.T) {
 func TestExplainUsedPath(t *testing.T) {
 	several := mustNew(t, Config{Email: "Authorization email preferred_username", Verify: true, Verifier: payloads{}})
 	entra := mustNew(t, Config{Preset: "entra", Verify: true, Verifier: payloads{}, Domains: []string{"x.io"}})
+	assumed := mustNew(t, Config{Preset: "entra", Verified: "assumed", Verifier: payloads{}})
 	for _, tt := range []struct {
 		i              *Identifier
 		document, want string
@@ -71,6 +72,7 @@ func TestExplainUsedPath(t *testing.T) {
 		{entra, `{"email":"a@evil.io","xms_edov":false,"preferred_username":"b@x.io"}`, "preferred_username"},
 		{entra, `{"email":"a@evil.io","upn":"b@x.io"}`, "upn"},
 		{entra, `{"preferred_username":"a@x.io","upn":"b@x.io"}`, "preferred_username"},
+		{assumed, `{"email":"a@evil.io","preferred_username":"b@x.io"}`, "email"},
 	} {
 		values := tt.i.Explain(t.Context(), fromProxy("Authorization", tt.document))
 		if values[0].Option != "email" || values[0].Path != tt.want {
