@@ -62,6 +62,7 @@ func TestByID_PresetsIdentify(t *testing.T) {
 			c.ByID = true
 			i := mustNew(t, c)
 			wantID(t, i, request(map[string]string{want.header: want.payload}), want.id, "a@x.io")
+			wantNames(t, i, request(map[string]string{want.header: want.payload}), want.first, want.last)
 			withoutID := strings.NewReplacer(`"sub"`, `"other"`, `"oid"`, `"another"`).Replace(want.payload)
 			wantRejection(t, i, request(map[string]string{want.header: withoutID}), ErrNoClaim.forUserID())
 			wantRejection(t, i, request(map[string]string{want.header: "forged"}), ErrAssertionSignature)

@@ -121,7 +121,7 @@ var signedWant = map[string]struct {
 }{
 	"aws_alb":           {"X-Amzn-Oidc-Data", `{"sub":"u-1","email":"a@x.io","email_verified":"true","given_name":"René","family_name":"Müller"}`, "u-1", "Ren\u00e9", "M\u00fcller"},
 	"cloudflare_access": {"Cf-Access-Jwt-Assertion", `{"sub":"u-1","email":"a@x.io"}`, "u-1", "", ""},
-	"google_iap":        {"X-Goog-Iap-Jwt-Assertion", `{"sub":"accounts.google.com:1134","email":"a@x.io"}`, "1134", "", ""},
+	"google_iap":        {"X-Goog-Iap-Jwt-Assertion", `{"sub":"securetoken.google.com/clinic/staff:accounts.google.com:1134","email":"a@x.io"}`, "1134", "", ""},
 	"pomerium":          {"X-Pomerium-Jwt-Assertion", `{"sub":"u-1","email":"a@x.io","name":"René Müller"}`, "u-1", "Ren\u00e9", "M\u00fcller"},
 	"teleport":          {"Teleport-Jwt-Assertion", `{"sub":"a@x.io","username":"a@x.io"}`, "a@x.io", "", ""},
 	"oathkeeper":        {"Authorization", `{"sub":"0f8b7c1e","email":"a@x.io","email_verified":true}`, "0f8b7c1e", "", ""},
@@ -133,6 +133,6 @@ var signedWant = map[string]struct {
 	"firebase": {"Authorization", `{"sub":"Zk3a","email":"a@x.io","email_verified":true,"name":"René Müller"}`, "Zk3a", "Ren\u00e9", "M\u00fcller"},
 	"keycloak": {"Authorization", `{"sub":"6f1c","preferred_username":"ada","email":"a@x.io","email_verified":true,"name":"René Müller"}`, "6f1c", "Ren\u00e9", "M\u00fcller"},
 	"okta":     {"Authorization", `{"sub":"00u1","preferred_username":"b@x.io","email":"a@x.io","email_verified":true,"name":"René Müller"}`, "00u1", "Ren\u00e9", "M\u00fcller"},
-	"supabase": {"Authorization", `{"sub":"0f8b","email":"a@x.io","user_metadata":{"email":"b@x.io","name":"René Müller"}}`, "0f8b", "Ren\u00e9", "M\u00fcller"},
+	"supabase": {"Authorization", `{"sub":"0f8b","email":"a@x.io","user_metadata":{"email":"b@x.io","full_name":"René Müller","name":"rene"}}`, "0f8b", "Ren\u00e9", "M\u00fcller"},
 	"zitadel":  {"Authorization", `{"sub":"1638","preferred_username":"b@x.io","email":"a@x.io","email_verified":true,"name":"René Müller"}`, "1638", "Ren\u00e9", "M\u00fcller"},
 }
