@@ -143,6 +143,8 @@ func TestConfigErrors(t *testing.T) {
 		"upstream of proxies": {Config{Email: email, Trust: Trust{Mode: TrustProxies, Upstream: "a:1"}}, []string{"trust: ", `"trust forward_auth <upstream>"`}},
 		"upstream of none":    {Config{Email: email, Trust: Trust{Upstream: "a:1"}}, []string{"trust: ", `"trust forward_auth <upstream>"`}},
 		"ranges of auth":      {Config{Email: email, Trust: Trust{Mode: TrustForwardAuth, Ranges: ranges(t, "10.0.0.0/8")}}, []string{"trust: ", `"trust proxies <ranges>"`}},
+		"forged by a client":  {Config{Email: "{http.request.header.remote-email}", AuthServer: fakeAuthServer{}}, []string{"email: ", "forge", "write its name alone: Remote-Email"}},
+		"name of a client":    {Config{Email: "Remote-Email", Name: "{http.request.header.Remote-Name}", AuthServer: fakeAuthServer{}}, []string{"name: ", "forge"}},
 		"wildcard domain":     {Config{Email: email, Domains: []string{"*.example.com"}}, []string{"domains: ", "*.example.com", "such as example.com"}},
 		"domain with @":       {Config{Email: email, Domains: []string{"@example.com"}}, []string{"domains: ", "such as example.com"}},
 		"leading dot":         {Config{Email: email, Domains: []string{".example.com"}}, []string{"domains: "}},
