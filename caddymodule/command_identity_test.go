@@ -1,8 +1,6 @@
 package caddymodule_test
 
 import (
-	"crypto"
-	"maps"
 	"strings"
 	"testing"
 
@@ -141,12 +139,9 @@ func TestIdentityCallsAuthServer(t *testing.T) {
 // TestIdentityShowsClaim: of several claims, the command says which one is used, and
 // where the keys were found.
 func TestIdentityShowsClaim(t *testing.T) {
-	keys := newKeyServer(t)
-	l := layerNamed(t, "custom")
-	_, key, _ := signingKeys(l.algorithm)
-	keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
-	l.issuer = keys.URL + "/" + l.name
-	config := caddyfileOf(t, "huma_token {\n"+newHuma(t, sandbox.Config{}).credentials()+"client_type ios\nidentity {\nemail Authorization email preferred_username upn\nverify {\nissuer "+l.issuer+"\naudience "+l.audience+"\n}\n}\n}")
+	p := newOpenIDProvider(t)
+	issuer := p.keys.URL + "/oidc"
+	config := caddyfileOf(t, "huma_token {\n"+newHuma(t, sandbox.Config{}).credentials()+"client_type ios\nidentity {\nemail Authorization email preferred_username upn\nverify {\nissuer "+issuer+"\naudience account\n}\n}\n}")
 	for _, c := range []struct {
 		claims map[string]any
 		says   string
@@ -154,10 +149,7 @@ func TestIdentityShowsClaim(t *testing.T) {
 		{map[string]any{"email": "", "upn": "ada@x.example"}, "ada@x.example (from upn)"},
 		{map[string]any{"preferred_username": "ada@x.example", "upn": "bob@x.example"}, "ada@x.example (from preferred_username)"},
 	} {
-		a := l.token("")
-		delete(a.payload, "email")
-		maps.Copy(a.payload, c.claims)
-		run(t, cli.IdentityCommand(), "--config", config, "--header", "Authorization: Bearer "+a.String()).
-			ends(0, c.says, "note: the discovery document of the issuer names the JWKS "+l.issuer+"\n", "→ ada@x.example")
+		run(t, cli.IdentityCommand(), "--config", config, "--header", "Authorization: Bearer "+p.token("ada", "clinic-app", c.claims)).
+			ends(0, c.says, "note: the discovery document of the issuer names the JWKS "+issuer+"\n", "→ ada@x.example")
 	}
 }

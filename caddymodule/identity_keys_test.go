@@ -14,41 +14,18 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// layerNamed returns the layer with the given name.
-func layerNamed(t testing.TB, name string) assertionLayer {
-	t.Helper()
-	for _, l := range assertionLayers {
-		if l.name == name {
-			return l
-		}
-	}
-	t.Fatalf("unknown layer %s", name)
-	return assertionLayer{}
-}
-
-// signInWithNextKey adds an assertion that is signed with the layer's next key to a
-// request.
-func (l assertionLayer) signInWithNextKey(email string) func(*http.Request) {
-	a := l.token(email)
-	a.header["kid"], a.key = nextKid, a.otherKey
-	return l.sendToken(a.String())
-}
-
 // TestKeysAreFetchedOnce checks that only a running config fetches keys, once for all
 // handlers and requests, and that a reload does not fetch them again.
 func TestKeysAreFetchedOnce(t *testing.T) {
 	huma := newHuma(t, sandbox.Config{})
 	keys := newKeyServer(t)
-	iap, alb := layerNamed(t, "google_iap"), layerNamed(t, "aws_alb")
-	for _, l := range []assertionLayer{iap, alb} {
-		_, key, _ := signingKeys(l.algorithm)
-		keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
-	}
+	iap, alb := signedPresetOf("google_iap"), signedPresetOf("aws_alb")
+	keys.setKeysOf(iap, alb)
 	text := "SITE {\n" + iap.directive(keys, "") + alb.directive(keys, "")
-	text += strings.Replace(iap.directive(keys, "errors caddy"), iap.path(), "/again", 1)
+	text += strings.Replace(iap.directive(keys, "errors caddy"), "/google_iap {", "/again {", 1)
 	text += "respond \"the application\" 404\n}"
 	text = strings.ReplaceAll(text, "HUMA", huma.credentials()+"client_type ios\n")
-	set, one := iap.keysPath(kidOf), alb.keysPath(kidOf)
+	const set, one = "/google_iap", "/aws_alb/" + kidEC
 	wantFetches := func(when string, ofSet, ofOne int) {
 		t.Helper()
 		if a, b := keys.requestCount(set), keys.requestCount(one); a != ofSet || b != ofOne {
@@ -82,11 +59,11 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range uids {
 		wg.Go(func() {
-			l, path := iap, []string{iap.path(), "/again", alb.path()}[i%3]
-			if path == alb.path() {
-				l = alb
+			p, path := iap, []string{"/google_iap", "/again", "/aws_alb"}[i%3]
+			if path == "/aws_alb" {
+				p = alb
 			}
-			a, err := s.tryRequest(context.Background(), "GET", path, l.signIn(fmt.Sprintf("u%d@x.example", i)))
+			a, err := s.tryRequest(context.Background(), "GET", path, p.signIn(fmt.Sprintf("u%d@x.example", i)))
 			if err != nil || a.StatusCode != http.StatusOK {
 				t.Errorf("request %d: %v %v", i, a, err)
 				return
@@ -115,9 +92,9 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 		if err := s.load(text + fmt.Sprintf("\n# %d", i)); err != nil {
 			t.Fatal(err)
 		}
-		s.request("GET", iap.path(), iap.signIn("u0@x.example")).tokens(t)
+		s.request("GET", "/google_iap", iap.signIn("u0@x.example")).tokens(t)
 		s.request("GET", "/again", iap.signIn("u0@x.example")).tokens(t)
-		s.request("GET", alb.path(), alb.signIn("u2@x.example")).tokens(t)
+		s.request("GET", "/aws_alb", alb.signIn("u2@x.example")).tokens(t)
 	}
 	wantFetches("reloaded", 1, 1)
 
@@ -128,8 +105,8 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.request("GET", iap.path(), iap.signIn("u0@x.example")).tokens(t)
-	s.request("GET", alb.path(), alb.signIn("u2@x.example")).tokens(t)
+	s.request("GET", "/google_iap", iap.signIn("u0@x.example")).tokens(t)
+	s.request("GET", "/aws_alb", alb.signIn("u2@x.example")).tokens(t)
 	wantFetches("after a config without it", 2, 2)
 	s.notLogged(t, "@x.example", "eyJ", "sandbox-secret")
 	if strings.Contains(s.log(), "handlerError") {
@@ -141,29 +118,25 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 // key gets a 503 response, and that new keys are found without a reload.
 func TestI17_KeyServerDown(t *testing.T) {
 	keys, never := newKeyServer(t), newKeyServer(t)
-	iap, alb := layerNamed(t, "google_iap"), layerNamed(t, "aws_alb")
-	cloudflare, pomerium := layerNamed(t, "cloudflare_access"), layerNamed(t, "pomerium")
-	for _, l := range []assertionLayer{iap, alb, cloudflare, pomerium} {
-		_, key, _ := signingKeys(l.algorithm)
-		keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
-		never.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
-	}
+	iap, alb := signedPresetOf("google_iap"), signedPresetOf("aws_alb")
+	closed, pomerium := signedPresetOf("cloudflare_access"), signedPresetOf("pomerium")
+	keys.setKeysOf(iap, alb)
+	never.setKeysOf(alb, pomerium)
 	never.setDown(true)
-	closed := cloudflare
-	closed.identity = strings.ReplaceAll(closed.identity, "KEYS", "http://"+freeAddress(t)+"/keys")
+	closed.verify = strings.ReplaceAll(closed.verify, "KEYS", "http://"+freeAddress(t)+"/keys")
 	text := "SITE {\n" + iap.directive(keys, "") + alb.directive(keys, "") + pomerium.directive(never, "") + closed.directive(keys, "") +
-		strings.Replace(alb.directive(never, ""), alb.path(), "/never", 1) + "}"
+		strings.Replace(alb.directive(never, ""), "/aws_alb {", "/never {", 1) + "}"
 	begin := time.Now()
 	d := open(t, text)
 	known := func() {
 		t.Helper()
-		d.wantTokenOf(t, "ada@x.example", iap.path(), iap.signIn("ada@x.example"))
-		d.wantTokenOf(t, "ada@x.example", alb.path(), alb.signIn("ada@x.example"))
+		d.wantTokenOf(t, "ada@x.example", "/google_iap", iap.signIn("ada@x.example"))
+		d.wantTokenOf(t, "ada@x.example", "/aws_alb", alb.signIn("ada@x.example"))
 	}
 	unavailable := func() {
 		t.Helper()
-		for path, l := range map[string]assertionLayer{pomerium.path(): pomerium, closed.path(): closed, "/never": alb} {
-			a := d.wantRejection(t, 503, "identity_unavailable", path, l.signIn("ada@x.example"))
+		for path, p := range map[string]signedPreset{"/pomerium": pomerium, "/cloudflare_access": closed, "/never": alb} {
+			a := d.wantRejection(t, 503, "identity_unavailable", path, p.signIn("ada@x.example"))
 			if a.Header.Get("Retry-After") == "" {
 				t.Error("503 without Retry-After")
 			}
@@ -173,7 +146,7 @@ func TestI17_KeyServerDown(t *testing.T) {
 	checkFetchRate := func() {
 		t.Helper()
 		most := 2 + int(time.Since(begin)/keysInterval)
-		for path, server := range map[string]*keyServer{iap.keysPath(kidOf): keys, pomerium.keysPath(kidOf): never} {
+		for path, server := range map[string]*keyServer{"/google_iap": keys, "/pomerium": never} {
 			if n := server.requestCount(path); n > most {
 				t.Errorf("%s was fetched %d times, want at most %d", path, n, most)
 			}
@@ -186,13 +159,13 @@ func TestI17_KeyServerDown(t *testing.T) {
 	known()
 	unknown := func() {
 		t.Helper()
-		d.wantRejection(t, 503, "identity_unavailable", iap.path(), iap.signInWithNextKey("ada@x.example"))
-		d.wantRejection(t, 503, "identity_unavailable", alb.path(), alb.signInWithNextKey("ada@x.example"))
+		d.wantRejection(t, 503, "identity_unavailable", "/google_iap", iap.signInWithNextKey("ada@x.example"))
+		d.wantRejection(t, 503, "identity_unavailable", "/aws_alb", alb.signInWithNextKey("ada@x.example"))
 	}
 	// Until the next fetch fails, a missing key means that the assertion is invalid.
 	eventually(t, 10*time.Second, "the key server is found to be down", func() bool {
 		time.Sleep(50 * time.Millisecond)
-		return d.request("GET", iap.path(), iap.signInWithNextKey("ada@x.example")).StatusCode == http.StatusServiceUnavailable
+		return d.request("GET", "/google_iap", iap.signInWithNextKey("ada@x.example")).StatusCode == http.StatusServiceUnavailable
 	})
 	unknown()
 	for i := range 3 {
@@ -219,9 +192,8 @@ func TestI17_KeyServerDown(t *testing.T) {
 	}
 
 	// The key servers are available again, one with other keys.
-	for _, l := range []assertionLayer{iap, alb} {
-		_, _, otherKey := signingKeys(l.algorithm)
-		keys.setKeys(l.name, map[string]crypto.Signer{nextKid: otherKey})
+	for _, p := range []signedPreset{iap, alb} {
+		keys.setKeys(p.name, map[string]crypto.Signer{nextKid: p.attackersKey()})
 	}
 	keys.setDown(false)
 	never.setDown(false)
@@ -231,12 +203,12 @@ func TestI17_KeyServerDown(t *testing.T) {
 			return d.request("GET", path, edit).StatusCode == http.StatusOK
 		}
 	}
-	eventually(t, 20*time.Second, "the new key is found", ok(iap.path(), iap.signInWithNextKey("ada@x.example")))
-	eventually(t, 20*time.Second, "keys are fetched for the first time", ok(pomerium.path(), pomerium.signIn("ada@x.example")))
-	eventually(t, 20*time.Second, "the new key is found by its id", ok(alb.path(), alb.signInWithNextKey("ada@x.example")))
+	eventually(t, 20*time.Second, "the new key is found", ok("/google_iap", iap.signInWithNextKey("ada@x.example")))
+	eventually(t, 20*time.Second, "keys are fetched for the first time", ok("/pomerium", pomerium.signIn("ada@x.example")))
+	eventually(t, 20*time.Second, "the new key is found by its id", ok("/aws_alb", alb.signInWithNextKey("ada@x.example")))
 	eventually(t, 20*time.Second, "a key is fetched by its ID for the first time", ok("/never", alb.signIn("ada@x.example")))
-	d.wantTokenOf(t, "ada@x.example", iap.path(), iap.signInWithNextKey("ada@x.example"))
-	d.wantRejection(t, 401, "identity_invalid", iap.path(), iap.signIn("ada@x.example")) // this key was withdrawn
+	d.wantTokenOf(t, "ada@x.example", "/google_iap", iap.signInWithNextKey("ada@x.example"))
+	d.wantRejection(t, 401, "identity_invalid", "/google_iap", iap.signIn("ada@x.example")) // this key was withdrawn
 	checkFetchRate()
 	d.notLogged(t, "@x.example", "eyJ", "CANARY")
 }
@@ -244,28 +216,21 @@ func TestI17_KeyServerDown(t *testing.T) {
 // TestB8_Discovery checks that the option issuer is sufficient, and that a required claim
 // replaces the audience.
 func TestB8_Discovery(t *testing.T) {
-	keys := newKeyServer(t)
-	l := layerNamed(t, "custom")
-	_, key, _ := signingKeys(l.algorithm)
-	keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
-	l.identity = "identity {\nemail Authorization email\nverify {\nissuer KEYS\nrequire azp clinic-app clinic-web\nrequire groups patients\n}\n}"
-	l.issuer = keys.URL + "/" + l.name
-	d := open(t, "SITE {\n"+l.directive(keys, "")+"respond \"the application\" 404\n}")
+	p := newOpenIDProvider(t)
+	d := open(t, "SITE {\nhuma_token {\nHUMA\nidentity {\nemail Authorization email\nverify {\nissuer "+p.keys.URL+"/oidc\nrequire azp clinic-app clinic-web\nrequire groups patients\n}\n}\n}\n}")
 	token := func(azp any, groups ...string) func(*http.Request) {
-		a := l.token("ada@x.example")
-		a.payload["aud"], a.payload["azp"], a.payload["groups"] = "account", azp, groups
-		return l.sendToken(a.String())
+		return bearer(p.token("ada", "", map[string]any{"email": "ada@x.example", "azp": azp, "groups": groups}))
 	}
-	d.wantTokenOf(t, "ada@x.example", l.path(), token("clinic-web", "staff", "patients"))
+	d.wantTokenOf(t, "ada@x.example", path, token("clinic-web", "staff", "patients"))
 	for _, wrong := range []func(*http.Request){token("another-app", "patients"), token("clinic-app"), token(nil, "patients")} {
-		a := d.wantRejection(t, 401, "identity_invalid", l.path(), wrong)
+		a := d.wantRejection(t, 401, "identity_invalid", path, wrong)
 		d.rejectedFor(t, a, "option require")
 		if got := a.Header.Get("WWW-Authenticate"); !strings.Contains(got, "invalid_token") {
 			t.Errorf("WWW-Authenticate: %q", got)
 		}
 	}
-	if keys.requestCount("/"+l.name) != 1 || keys.requestCount("/"+l.name+"/.well-known/openid-configuration") != 1 {
-		t.Errorf("requested %v", keys.requests)
+	if p.keys.requestCount("/oidc") != 1 || p.keys.requestCount("/oidc/.well-known/openid-configuration") != 1 {
+		t.Errorf("requested %v", p.keys.requests)
 	}
 	d.notLogged(t, "@x.example", "eyJ")
 }
@@ -275,15 +240,14 @@ func TestB8_Discovery(t *testing.T) {
 func TestK10_WaitingRequests(t *testing.T) {
 	const limit, requests = 5, 300
 	keys := newKeyServer(t)
-	l := layerNamed(t, "google_iap")
-	_, key, _ := signingKeys(l.algorithm)
-	keys.setKeys(l.name, map[string]crypto.Signer{kidOf: key})
+	iap := signedPresetOf("google_iap")
+	keys.setKeysOf(iap)
 	keys.setDelay(2 * time.Second)
-	d := open(t, "SITE {\n"+l.directive(keys, fmt.Sprintf("max_waiting %d", limit))+"}")
+	d := open(t, "SITE {\n"+iap.directive(keys, fmt.Sprintf("max_waiting %d", limit))+"}")
 	results := make(chan int, requests)
 	for range requests {
 		go func() {
-			a, err := d.tryRequest(context.Background(), "GET", l.path(), l.signIn("ada@x.example"))
+			a, err := d.tryRequest(context.Background(), "GET", "/google_iap", iap.signIn("ada@x.example"))
 			if err != nil {
 				t.Error(err)
 				results <- 0

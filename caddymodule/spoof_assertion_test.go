@@ -120,7 +120,13 @@ func TestSpoofSigned(t *testing.T) {
 // is rejected.
 func TestSpoofAssertions(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
-	attackers := serveKeys(t, otherP256(), otherRSA())
+	attackers := testutil.Serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the server that a token names was called") })
+	logged := map[string]string{
+		"another's key": "signature of the assertion is invalid", "another kid": "option jwks", "alg none": "none and algorithms with a shared secret",
+		"expired": "has expired", "another issuer": "option issuer", "another audience": "option audience", "another balancer": "option signer",
+	}
+	// These are valid, but do not identify a user.
+	valid := []string{"an address in a list", "a list of addresses", "a login", "a number", "a placeholder", "a display name"}
 	for _, p := range signedPresets {
 		t.Run(p.name, func(t *testing.T) {
 			d := open(t, p.site(keys, ""))
@@ -129,6 +135,12 @@ func TestSpoofAssertions(t *testing.T) {
 			d.wantTokenOf(t, "ada@x.example", path, header(p.header, token))
 			d.wantTokenOf(t, "bob@x.example", path, header(p.header, other))
 			d.wantTokenOf(t, "ada@x.example", path, header(strings.ToLower(p.header), token))
+
+			if p.name == "google_iap" { // the text before the last colon is the prefix of Google and of the tenant
+				for _, prefix := range []string{"accounts.google.com:", "securetoken.google.com/clinic/tenant:"} {
+					d.wantTokenOf(t, "ada@x.example", path, header(p.header, p.tokenFor(ada.with(prefix+"ada@x.example"))))
+				}
+			}
 
 			// A second value of the header is rejected, even if it is empty.
 			for _, second := range []string{other, token, "", "x", unsigned(p.payload(mallory)), "mallory@evil.example"} {
@@ -217,6 +229,12 @@ func TestSpoofAssertions(t *testing.T) {
 				a := d.request("GET", path, header(p.header, value), withHeaders(p.forged.headers(ada)), setOnly(p.header, value))
 				if a.StatusCode != 401 || !strings.Contains(string(a.Body), `"identity_invalid"`) {
 					t.Errorf("%s: status %d, want 401 identity_invalid: %s", name, a.StatusCode, a.Body)
+				}
+				if got := a.Header.Get("WWW-Authenticate"); (got == `Bearer error="invalid_token"`) == slices.Contains(valid, name) {
+					t.Errorf("%s: WWW-Authenticate: %s", name, got)
+				}
+				if logged[name] != "" {
+					d.rejectedFor(t, a, logged[name])
 				}
 				d.wantNoCalls(t, before)
 			}

@@ -12,7 +12,7 @@ import (
 // any other headers of the client.
 func TestB7_SpoofCookie(t *testing.T) {
 	const name = "__session"
-	p := signedPresets[slices.IndexFunc(signedPresets, func(p signedPreset) bool { return p.name == "cloudflare_access" })]
+	p := signedPresetOf("cloudflare_access")
 	keys := serveKeys(t, layerP256(), layerRSA())
 	site := strings.NewReplacer("email SOURCE", "email {cookie."+name+"} email", "user_id SOURCE", "user_id {http.request.cookie."+name+"} sub").
 		Replace("SITE {\nhuma_token {\nHUMA\nidentity {\nemail SOURCE\nuser_id SOURCE\nverify {\n" + strings.ReplaceAll(p.verify, "KEYS", keys) + "\n}\n}\n}\n}")

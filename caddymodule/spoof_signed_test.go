@@ -100,6 +100,11 @@ var signedLayers = []signedPreset{
 	},
 }
 
+// signedPresetOf returns the signed preset with the given name.
+func signedPresetOf(name string) signedPreset {
+	return signedPresets[slices.IndexFunc(signedPresets, func(p signedPreset) bool { return p.name == name })]
+}
+
 // headerPresetOf returns the header preset with the given name.
 func headerPresetOf(name string) headerPreset {
 	return headerPresets[slices.IndexFunc(headerPresets, func(p headerPreset) bool { return p.name == name })]

@@ -29,7 +29,7 @@ type openIDProvider struct {
 
 func newOpenIDProvider(t testing.TB) *openIDProvider {
 	p := &openIDProvider{keys: newKeyServer(t)}
-	p.keys.setKeys("oidc", map[string]crypto.Signer{kidOf: layerP256()})
+	p.keys.setKeys("oidc", map[string]crypto.Signer{kidEC: layerP256()})
 	p.userinfo = testutil.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		p.seen.Add(r.Header)
 		p.mu.Lock()
@@ -64,7 +64,7 @@ func (p *openIDProvider) token(sub, client string, changes map[string]any) strin
 	claims := jwt.MapClaims{"iss": p.keys.URL + "/oidc", "aud": "account", "azp": client, "sub": sub, "iat": now, "exp": now + 300}
 	maps.Copy(claims, changes)
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
-	token.Header["kid"] = kidOf
+	token.Header["kid"] = kidEC
 	return testutil.Must(token.SignedString(layerP256()))
 }
 
