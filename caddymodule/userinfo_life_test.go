@@ -2,7 +2,6 @@ package caddymodule_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -153,81 +152,6 @@ func TestUserinfoReload(t *testing.T) {
 			if a := <-responses; a != nil {
 				d.checkTokenOf(t, a, "ada@x.example", before)
 			}
-		})
-	}
-	d.noUserDataInLog(t)
-}
-
-// TestUserinfoVerifiedAndDomains checks the options verified and domains.
-func TestUserinfoVerifiedAndDomains(t *testing.T) {
-	d, p := openUserinfo(t, "user_id user.id\nverified user.confirmed\ndomains x.example clinic.example")
-	const ok, unverified, domain = "", "email_unverified", "domain_not_allowed"
-	for text, code := range map[string]string{
-		`{"user":{"email":"ada@x.example","confirmed":true}}`:                        ok,
-		`{"user":{"email":"ada@x.example","confirmed":"yes"}}`:                       ok,
-		`{"user":{"email":"ada@x.example","confirmed":1}}`:                           ok,
-		`{"user":{"email":"Grace@X.Example","confirmed":true}}`:                      ok,
-		`{"user":{"email":"ada@clinic.example","confirmed":"TRUE","id":"7"}}`:        ok,
-		`{"user":{"email":"ada@x.example"}}`:                                         unverified,
-		`{"user":{"email":"ada@x.example","confirmed":null}}`:                        unverified,
-		`{"user":{"email":"ada@x.example","confirmed":false}}`:                       unverified,
-		`{"user":{"email":"ada@x.example","confirmed":0}}`:                           unverified,
-		`{"user":{"email":"ada@x.example","confirmed":"2026-01-01T00:00:00Z"}}`:      ok,
-		`{"user":{"email":"ada@x.example","confirmed":"0001-01-01T00:00:00Z"}}`:      unverified,
-		`{"user":{"email":"ada@x.example","confirmed":true},"email_verified":false}`: unverified,
-		`{"user":{"email":"ada@x.example","confirmed":{"at":"now"}}}`:                unverified,
-		`{"user":{"email":"ada@x.example"},"confirmed":true}`:                        unverified,
-		`{"user":{"email":"ada@x.example","confirmed":true,"email_verified":false}}`: unverified,
-		`{"user":{"email":"ada@sub.x.example","confirmed":true}}`:                    domain,
-		`{"user":{"email":"ada@evil.example","confirmed":true}}`:                     domain,
-		`{"user":{"email":"ada@x.example.evil.example","confirmed":true}}`:           domain,
-	} {
-		p.setHandler(respondText(200, text))
-		if code == ok {
-			var v struct{ User struct{ Email string } }
-			_ = json.Unmarshal([]byte(text), &v)
-			d.wantTokenOf(t, v.User.Email, path, cookie("CANARY"))
-			continue
-		}
-		before := len(d.huma.Calls().Calls)
-		a := d.request("GET", path, cookie("CANARY"))
-		if a.StatusCode != http.StatusForbidden || !strings.Contains(string(a.Body), `"`+code+`"`) {
-			t.Errorf("%s: status %d, want 403 %s: %s", text, a.StatusCode, code, a.Body)
-		}
-		d.wantNoCalls(t, before)
-	}
-	d.noUserDataInLog(t)
-}
-
-// TestUserinfoErrorsCaddy checks that with errors caddy the site's error pages are used,
-// with the headers for the client.
-func TestUserinfoErrorsCaddy(t *testing.T) {
-	p := newBackend(t)
-	text := userinfoSite(p, "", "HUMA\nerrors caddy")
-	d := open(t, strings.Replace(text, "reverse_proxy", "handle_errors {\nheader X-Code {http.huma_token.error.code}\nrespond \"our own page\" {err.status_code}\n}\nreverse_proxy", 1))
-	for _, c := range []struct {
-		name    string
-		handler http.HandlerFunc
-		status  int
-		code    string
-	}{
-		{"unavailable", respondText(500, "CANARY"), 503, "identity_unavailable"},
-		{"a redirect", respondText(302, "CANARY"), 503, "identity_unavailable"},
-		{"unauthenticated", respondText(401, "CANARY"), 401, "identity_missing"},
-		{"no address", respondText(200, "{}"), 401, "identity_missing"},
-		{"unverified", respondText(200, `{"user":{"email":"ada@x.example","email_verified":false}}`), 403, "email_unverified"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			p.setHandler(c.handler)
-			a := d.wantNoToken(t, c.status, path, cookie("CANARY"))
-			if string(a.Body) != "our own page" || a.Header.Get("X-Code") != c.code {
-				t.Errorf("code %q, want %s: %s", a.Header.Get("X-Code"), c.code, a.Body)
-			}
-			if retry := a.Header.Get("Retry-After"); (retry != "") != (c.status == 503) {
-				t.Errorf("status %d with Retry-After %q", c.status, retry)
-			}
-			a.Header.Del("X-Code")
-			noApplicationHeaders(t, a)
 		})
 	}
 	d.noUserDataInLog(t)
