@@ -2,7 +2,6 @@ package caddymodule_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,13 +10,48 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// outcomeCase is a test case: requests, and the outcomes that they are counted with.
+// outcomeCase is a test case: requests, the outcomes that they are counted with, and the
+// calls to the service and sign-ups that they cause.
 type outcomeCase struct {
 	only    string // the name of the service, if the case is not for both
 	more    string // further options
 	faults  func(p service) []sandbox.Fault
 	request func(m *metricsSite, p service)
 	want    samples // by outcome
+
+	// calls returns the expected samples of calls. If it is nil, calls and sign-ups are
+	// not checked.
+	calls   func(p service) samples
+	signUps samples
+}
+
+// firstCalls returns the samples of results of the first call to a service.
+func firstCalls(results samples) func(p service) samples {
+	return func(p service) samples {
+		want := make(samples)
+		for result, n := range results {
+			want[p.first+" "+p.name+" "+result] = n
+		}
+		return want
+	}
+}
+
+// humaCalls returns the samples of calls to Huma, each written as "op result".
+func humaCalls(want ...string) func(service) samples {
+	return func(service) samples {
+		all := make(samples)
+		for _, w := range want {
+			op, result, _ := strings.Cut(w, " ")
+			all[op+" huma "+result]++
+		}
+		return all
+	}
+}
+
+// signUpFault returns a function that injects the fault f into sign-ups.
+func signUpFault(f sandbox.Fault) func(service) []sandbox.Fault {
+	f.Op = sandbox.OpSignUp
+	return faultOfAll(f)
 }
 
 // makeRequests returns a function that makes token requests one after the other.
@@ -56,8 +90,8 @@ func cancelRequest(m *metricsSite, p service) {
 var outcomeCases = map[string]outcomeCase{
 	"signed in":       {request: makeRequests("GET", known), want: samples{"signed_in": 1}},
 	"POST":            {request: makeRequests("POST", known), want: samples{"signed_in": 1}},
-	"registered":      {only: "huma", request: makeRequests("GET", unknown), want: samples{"registered": 1}},
-	"hits":            {request: makeRequests("GET", known, known, known), want: samples{"signed_in": 1, "hit": 2}},
+	"registered":      {only: "huma", request: makeRequests("GET", unknown), want: samples{"registered": 1}, calls: humaCalls("signin refused", "signup ok"), signUps: samples{"created": 1}},
+	"hits":            {request: makeRequests("GET", known, known, known), want: samples{"signed_in": 1, "hit": 2}, calls: firstCalls(samples{"ok": 1})},
 	"past it":         {request: makeRequests("GET", known, append(edits{noCache}, known...)), want: samples{"signed_in": 2}},
 	"evicted":         {request: makeRequests("DELETE", known), want: samples{"evicted": 1}},
 	"unauthenticated": {request: makeRequests("GET", nil), want: samples{"rejected": 1}},
@@ -69,7 +103,7 @@ var outcomeCases = map[string]outcomeCase{
 	"errors go on":    {more: "errors caddy", request: makeRequests("GET", nil), want: samples{"rejected": 1}},
 	"another path":    {request: func(m *metricsSite, _ service) { m.request("GET", "/other", known...) }, want: samples{}},
 	"shared": {
-		faults: faultOfAll(sandbox.Fault{Delay: 300 * time.Millisecond}),
+		faults: faultOfAll(sandbox.Fault{Delay: 500 * time.Millisecond}),
 		request: func(m *metricsSite, p service) {
 			m.concurrently(p.target(), 5, func(int) []func(*http.Request) { return known })
 		},
@@ -95,12 +129,15 @@ var outcomeCases = map[string]outcomeCase{
 		},
 		request: makeRequests("GET", known),
 		want:    samples{"refused": 1},
+		calls:   func(service) samples { return samples{"session human_api refused": 1, "id human_api refused": 1} },
 	},
 	"the brake": {
 		only:    "huma",
 		more:    "registration {\nrate 1/h 1\n}",
 		request: makeRequests("GET", edits{as("a@x.example")}, edits{as("b@x.example")}),
 		want:    samples{"registered": 1, "limited": 1},
+		calls:   humaCalls("signin refused", "signup ok", "signin refused"),
+		signUps: samples{"created": 1, "limited": 1},
 	},
 	"unavailable": {
 		faults:  faultOfAll(sandbox.Fault{Status: 500}),
@@ -112,6 +149,7 @@ var outcomeCases = map[string]outcomeCase{
 		faults:  faultOfAll(sandbox.Fault{Status: 500}),
 		request: makeRequests("GET", known, user(1), user(2), user(3)),
 		want:    samples{"unavailable": 4},
+		calls:   firstCalls(samples{"error": 3}),
 	},
 	"timeout": {
 		more:    "timeout 200ms",
@@ -119,11 +157,70 @@ var outcomeCases = map[string]outcomeCase{
 		request: makeRequests("GET", known),
 		want:    samples{"timeout": 1},
 	},
-	"credentials": {faults: faultOfAll(sandbox.Fault{Status: 401}), request: makeRequests("GET", known), want: samples{"misconfigured": 1}},
-	"our request": {faults: faultOfAll(sandbox.Fault{Status: 422}), request: makeRequests("GET", known), want: samples{"misconfigured": 1}},
-	"garbage":     {faults: faultOfAll(sandbox.Fault{Garbage: true}), request: makeRequests("GET", known), want: samples{"bad_response": 1}},
-	"left":        {faults: faultOfAll(sandbox.Fault{Delay: time.Second}), request: cancelRequest, want: samples{"canceled": 1}},
-	"a panic":     {more: panicking, request: makeRequests("GET", append(edits{header("X-Panic", "value")}, known...)), want: samples{"unavailable": 1}},
+	"credentials": {faults: faultOfAll(sandbox.Fault{Status: 401}), request: makeRequests("GET", known), want: samples{"misconfigured": 1}, calls: firstCalls(samples{"config": 1})},
+	"our request": {faults: faultOfAll(sandbox.Fault{Status: 422}), request: makeRequests("GET", known), want: samples{"misconfigured": 1}, calls: firstCalls(samples{"rejected": 1})},
+	"garbage":     {faults: faultOfAll(sandbox.Fault{Garbage: true}), request: makeRequests("GET", known), want: samples{"bad_response": 1}, calls: firstCalls(samples{"bad_response": 1})},
+	"a retry":     {more: "retries 1", faults: faultOfAll(sandbox.Fault{Status: 503}), request: makeRequests("GET", known), want: samples{"unavailable": 1}, calls: firstCalls(samples{"error": 2})},
+	"too many":    {faults: faultOfAll(sandbox.Fault{Status: 429}), request: makeRequests("GET", known), want: samples{"unavailable": 1}, calls: firstCalls(samples{"limited": 1})},
+	"a reset":     {faults: faultOfAll(sandbox.Fault{Reset: sandbox.ResetBefore}), request: makeRequests("GET", known), want: samples{"unavailable": 1}, calls: firstCalls(samples{"unreachable": 1})},
+	"no response": {
+		more:    "attempt_timeout 100ms",
+		faults:  faultOfAll(sandbox.Fault{Delay: 5 * time.Second}),
+		request: makeRequests("GET", known),
+		want:    samples{"timeout": 1},
+		calls:   firstCalls(samples{"timeout": 1}),
+	},
+	"overloaded": {
+		only:   "human_api",
+		more:   "max_concurrent 1\nmax_waiting 1",
+		faults: faultOfAll(sandbox.Fault{Delay: 500 * time.Millisecond}),
+		request: func(m *metricsSite, p service) {
+			m.concurrently(p.target(), 5, func(i int) []func(*http.Request) { return user(i) })
+		},
+		want: samples{"signed_in": 2, "limited": 3},
+	},
+	"consent": {
+		only:    "huma",
+		more:    "registration {\nsign_consent on\n}",
+		request: makeRequests("GET", unknown),
+		want:    samples{"registered": 1},
+		calls:   humaCalls("signin refused", "signup ok", "consent ok"),
+		signUps: samples{"created": 1},
+	},
+	"a user who exists": {
+		only:    "huma",
+		faults:  signUpFault(sandbox.Fault{Status: 409, Processed: true}),
+		request: makeRequests("GET", unknown),
+		want:    samples{"signed_in": 1},
+		calls:   humaCalls("signin refused", "signup refused", "signin ok"),
+		signUps: samples{"exists": 1},
+	},
+	"a blocked user": {
+		only:    "huma",
+		faults:  signUpFault(sandbox.Fault{Status: 403}),
+		request: makeRequests("GET", unknown),
+		want:    samples{"refused": 1},
+		calls:   humaCalls("signin refused", "signup refused"),
+		signUps: samples{"refused": 1},
+	},
+	"an unclear end": {
+		only:    "huma",
+		faults:  signUpFault(sandbox.Fault{Reset: sandbox.ResetAfter}),
+		request: makeRequests("GET", unknown),
+		want:    samples{"signed_in": 1},
+		calls:   humaCalls("signin refused", "signup unreachable", "signin ok"),
+		signUps: samples{"unclear": 1},
+	},
+	"a wrong sign-up": {
+		only:    "huma",
+		faults:  signUpFault(sandbox.Fault{Status: 422}),
+		request: makeRequests("GET", unknown),
+		want:    samples{"misconfigured": 1},
+		calls:   humaCalls("signin refused", "signup rejected"),
+		signUps: samples{"failed": 1},
+	},
+	"left":    {faults: faultOfAll(sandbox.Fault{Delay: time.Second}), request: cancelRequest, want: samples{"canceled": 1}},
+	"a panic": {more: panicking, request: makeRequests("GET", append(edits{header("X-Panic", "value")}, known...)), want: samples{"unavailable": 1}},
 	// An HTTP client retries a GET request whose connection was closed.
 	"an abort": {more: panicking, request: makeRequests("POST", append(edits{header("X-Panic", "abort")}, known...)), want: samples{"canceled": 1}},
 }
@@ -144,10 +241,7 @@ func TestMetrics_EveryRequestEndsOnce(t *testing.T) {
 			})
 		})
 	}
-	for _, outcome := range []string{
-		"hit", "shared", "signed_in", "registered", "evicted", "rejected", "refused", "limited",
-		"unavailable", "timeout", "misconfigured", "bad_response", "canceled",
-	} {
+	for _, outcome := range outcomes {
 		if !reached[outcome] {
 			t.Errorf("no case has the outcome %s", outcome)
 		}
@@ -161,7 +255,11 @@ func (c outcomeCase) check(t *testing.T, p service) {
 	if c.faults != nil {
 		must(t, fake.SetFaults(c.faults(p)))
 	}
-	m := serveMetrics(t, strings.Replace(p.site(fake, "retries 0\n"+c.more), "SITE {", "SITE {\nlog\ntest_broken\n", 1))
+	more := c.more
+	if !strings.Contains(more, "retries") {
+		more += "\nretries 0"
+	}
+	m := serveMetrics(t, strings.Replace(p.site(fake, more), "SITE {", "SITE {\nlog\ntest_broken\n", 1))
 	m.request("GET", "/other") // opens a connection, so that no request is lost
 	before := m.scrape()
 	c.request(m, p)
@@ -171,38 +269,20 @@ func (c outcomeCase) check(t *testing.T, p service) {
 	}
 	m.wantIncrease(before, "requests_total", want)
 	m.wantIncrease(before, "request_duration_seconds_count", want)
-}
-
-// TestMetrics_ManyAtOnce checks that concurrent requests of all kinds are counted with
-// the outcomes that they had.
-func TestMetrics_ManyAtOnce(t *testing.T) {
-	forBoth(t, func(t *testing.T, p service) {
-		fake := newHuma(t, sandbox.Config{})
-		must(t, fake.SetFaults([]sandbox.Fault{{Delay: 20 * time.Millisecond}}))
-		m := serveMetrics(t, p.site(fake, "max_concurrent 2\nmax_waiting 8"))
-		before := m.scrape()
-		counts := make(map[int]float64)
-		for _, a := range m.concurrently(p.target(), 300, func(i int) []func(*http.Request) {
-			switch i % 3 {
-			case 0:
-				return nil
-			case 1:
-				return edits{as("one@x.example")}
-			}
-			return edits{as(fmt.Sprintf("u%d@x.example", i))}
-		}) {
-			counts[a.StatusCode]++
-		}
-		got := m.scrape().since(before, "requests_total ")
-		sum := func(outcomes ...string) (n float64) {
-			for _, o := range outcomes {
-				n += got["requests_total "+o+" "+p.name]
-			}
-			return n
-		}
-		if counts[200] == 0 || counts[401] != 100 || counts[503] == 0 ||
-			sum("hit", "shared", "signed_in", "registered") != counts[200] || sum("rejected") != counts[401] || sum("limited") != counts[503] {
-			t.Errorf("responses %v, counted\n%s", counts, got)
-		}
-	})
+	if c.calls == nil {
+		return
+	}
+	calls := c.calls(p)
+	m.wantIncrease(before, "upstream_requests_total", calls)
+	// The durations of all calls are counted, with any result.
+	durations := make(samples)
+	for labels, n := range calls {
+		durations[labels[:strings.LastIndex(labels, " ")]] += n
+	}
+	m.wantIncrease(before, "upstream_request_duration_seconds_count", durations)
+	signUps := make(samples)
+	for result, n := range c.signUps {
+		signUps[p.name+" "+result] = n
+	}
+	m.wantIncrease(before, "registrations_total", signUps)
 }
