@@ -69,23 +69,6 @@ func session(name string) func(*http.Request) {
 	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "session", Value: name}) }
 }
 
-// portalSite is a site with portal as its authentication.
-const portalSite = `SITE {
-	test_portal {
-		ada 17 email ada@x.example name "Zoë van Ångström" sub 17
-		bob 18 email bob@x.example sub 18
-		list 19 email "ada@x.example, bob@x.example"
-		blank 20 email " " name Nobody
-		empty 21 email ""
-		without carol@x.example name Carol sub carol@x.example
-		bypass ""
-	}
-	huma_token {
-		HUMA
-		identity caddy_security
-	}
-}`
-
 // placeholderPreset describes a plugin that sets placeholders about the user. email, id,
 // full, first and last are the keys of caddyauth.User.Metadata; the key "id" is
 // caddyauth.User.ID.
@@ -183,24 +166,13 @@ func TestPresetsOfPlaceholders(t *testing.T) {
 					t.Fatalf("names as %s", how)
 				}
 			}
+			if w := d.warnings(""); len(w) != 0 {
+				t.Errorf("warnings: %q", w)
+			}
 			d.notLogged(t, "@x.example", "Zo", "ngstr", "id-of")
 		})
 	}
 }
 
-func TestPresetCaddySecurity(t *testing.T) {
-	d := open(t, portalSite)
-	d.wantTokenOf(t, "ada@x.example", path, session("ada"))
-	d.wantNames(t, "ada@x.example", "Zoë van", "Ångström")
-	d.wantTokenOf(t, "bob@x.example", path, session("bob"))
-	for _, id := range []string{"blank", "empty", "without", "bypass"} {
-		d.wantRejection(t, 401, "identity_missing", path, session(id))
-	}
-	d.wantRejection(t, 401, "identity_invalid", path, session("list"))
-	d.wantNoToken(t, 401, path)
-	d.wantNoToken(t, 401, path, session("unknown"))
-	if w := d.warnings(""); len(w) != 0 {
-		t.Errorf("warnings: %q", w)
-	}
-	d.notLogged(t, "@x.example", "Zo", "Carol")
-}
+// Interface guards
+var _ caddyauth.Authenticator = portal{}

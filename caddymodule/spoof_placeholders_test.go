@@ -57,20 +57,3 @@ func TestSpoofPlaceholders(t *testing.T) {
 		})
 	}
 }
-
-func TestSpoofCaddySecurity(t *testing.T) {
-	d := open(t, portalSite)
-	for name, edits := range pluginHeaders.spoofs() {
-		t.Run(name, func(t *testing.T) {
-			edits := slices.Clip(edits)
-			d.wantTokenOf(t, "ada@x.example", path+"?x=1", append(edits, session("ada"))...)
-			d.wantTokenOf(t, "bob@x.example", path+"?x=1", append(edits, session("bob"))...)
-			for _, id := range []string{"bypass", "without", "empty"} {
-				d.wantRejection(t, 401, "identity_missing", path+"?x=1", append(edits, session(id))...)
-			}
-			d.wantNoToken(t, 401, path+"?x=1", edits...)
-		})
-	}
-	d.wantUsers(t, 2)
-	d.notLogged(t, "@x.example", "@evil.example")
-}
