@@ -43,18 +43,19 @@ func TestMetrics_IdentityRejections(t *testing.T) {
 	for _, c := range []struct {
 		target string
 		edit   edits
+		status int
 		reason string
 	}{
-		{path, nil, "identity_missing"},
-		{path, edits{as("a@x.example"), as("b@x.example"), yes}, "identity_ambiguous"},
-		{path, edits{as("a b@x.example"), yes}, "identity_invalid"},
-		{path, edits{as("a@x.example"), header("X-Test-Verified", "no")}, "email_unverified"},
-		{path, edits{as("a@y.example"), yes}, "domain_not_allowed"},
-		{"/far", edits{as("a@x.example")}, "identity_untrusted"},
-		{"/userinfo", edits{header("Cookie", "session=1")}, "identity_unavailable"},
+		{path, nil, 401, "identity_missing"},
+		{path, edits{as("a@x.example"), as("b@x.example"), yes}, 401, "identity_ambiguous"},
+		{path, edits{as("a b@x.example"), yes}, 401, "identity_invalid"},
+		{path, edits{as("a@x.example"), header("X-Test-Verified", "no")}, 403, "email_unverified"},
+		{path, edits{as("a@y.example"), yes}, 403, "domain_not_allowed"},
+		{"/far", edits{as("a@x.example")}, 401, "identity_untrusted"},
+		{"/userinfo", edits{header("Cookie", "session=1")}, 503, "identity_unavailable"},
 	} {
 		before := m.scrape()
-		m.request("GET", c.target, c.edit...)
+		m.request("GET", c.target, c.edit...).problem(t, c.status, c.reason)
 		m.wantIncrease(before, "identity_rejections_total", samples{c.reason: 1})
 	}
 	before := m.scrape()

@@ -46,6 +46,7 @@ func TestA_AzureEasyAuth(t *testing.T) {
 		{"A5", "aad", "email=a@clinic.example email=a@clinic.example", "a@clinic.example", nil},
 		{"A5", "aad", mail + " https://other.example/claims/emailaddress=mail@clinic.example", "mail@clinic.example", nil},
 		{"A5", "aad", "email=a@clinic.example email=b@clinic.example", "", ErrNotText},
+		{"A5", "aad", mail + " https://other.example/claims/emailaddress=a@clinic.example", "", ErrNotText},
 		{"A5", "aad", "email= upn=a@clinic.example", "a@clinic.example", nil},
 		{"A5", "aad", "email= email=a@clinic.example", "a@clinic.example", nil},
 		{"A5", "aad", "email= " + ns + "emailaddress= emails= preferred_username= upn=a@clinic.example", "a@clinic.example", nil},
@@ -53,6 +54,8 @@ func TestA_AzureEasyAuth(t *testing.T) {
 		{"A5", "aad", "email= upn=", "", ErrEmpty},
 		// Nothing later is tried.
 		{"A5", "aad", "email=alice upn=a@clinic.example", "", ErrNotAddress},
+		// Similar names are not read.
+		{"A5", "aad", "Email=a@clinic.example emailaddress=a@clinic.example claims/emailaddress=a@clinic.example x/claims/emailaddress/y=a@clinic.example", "", ErrNoClaim},
 		{"C3", "google", "email=a@clinic.example email_verified=false", "", ErrEmailDenied},
 		{"C3", "google", "email=a@clinic.example email_verified=true email_verified=false", "", ErrEmailDenied},
 	} {
@@ -67,4 +70,6 @@ func TestA_AzureEasyAuth(t *testing.T) {
 			t.Errorf("%s: %s: %q, %v; want %q, %v", tt.id, tt.claims, u.Email.Reveal(), err, tt.want, tt.rejection)
 		}
 	}
+	// Claims that are not in the list are not read.
+	wantRejection(t, i, fromProxy("X-Ms-Client-Principal", b64(`{"email":"a@clinic.example","claims":{"email":"a@clinic.example"}}`)), ErrNoClaim)
 }
