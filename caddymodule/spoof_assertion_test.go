@@ -260,33 +260,3 @@ func pemContent(text []byte) []byte {
 func duplicateAddress(doc []byte) []byte {
 	return []byte(strings.Replace(string(doc), "{", `{"email":"bob@x.example","username":"bob@x.example","email":"ada@x.example",`, 1))
 }
-
-// TestSignedNames checks names in all scripts. Names in an assertion are JSON and not
-// decoded any further.
-func TestSignedNames(t *testing.T) {
-	keys := serveKeys(t, layerP256(), layerRSA())
-	for _, p := range signedPresets {
-		t.Run(p.name, func(t *testing.T) {
-			d, n := open(t, p.site(keys, "")), 0
-			for how, write := range nameEncodings {
-				if how == "Latin-1" {
-					continue // JSON is UTF-8
-				}
-				n++
-				email := fmt.Sprintf("named-%d@x.example", n)
-				who := person{email: email, name: write("Zoë Ångström")}
-				if n%2 == 0 {
-					who.first, who.last = write("Zoë"), write("Ångström")
-				}
-				d.wantTokenOf(t, email, path, header(p.header, p.tokenFor(who)))
-				if p.names {
-					d.wantNames(t, email, "Zoë", "Ångström")
-				} else {
-					d.wantNames(t, email, "", "")
-				}
-			}
-			d.wantTokenOf(t, "zoë@exämple.x.example", path, header(p.header, p.tokenFor(person{email: "zoë@exämple.x.example", name: "张伟"})))
-			d.notLogged(t, "@x.example", "Zo", "ngstr", "eyJ")
-		})
-	}
-}
