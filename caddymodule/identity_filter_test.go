@@ -195,6 +195,9 @@ func scenarios(t *testing.T, row presets.Preset) (all []scenario) {
 // data must be there.
 func TestLogFilters(t *testing.T) {
 	for _, row := range presets.All() {
+		if row.Provider != nil && row.Name != "firebase" {
+			continue // Caddy redacts the tokens of all providers alike
+		}
 		filter := filterOf(t, row.Name)
 		all := scenarios(t, row)
 		if all == nil {

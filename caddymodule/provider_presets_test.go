@@ -104,38 +104,15 @@ func (p providerToken) wrongTokens() map[string]wrongToken {
 	return all
 }
 
-// TestProviderExamples checks that the example of each provider's preset is valid for
-// both directives.
-func TestProviderExamples(t *testing.T) {
-	var tested []string
-	for _, p := range providerTokens {
-		tested = append(tested, p.preset)
-		t.Run(p.preset, func(t *testing.T) {
-			t.Setenv("HUMA_TEST_SECRET", "a secret of tests")
-			config, _, err := adaptText("{\nadmin off\npersist_config off\nauto_https off\n}\n" + exampleOf(t, p.preset))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := validateJSON(t, config); err != nil {
-				t.Error(err)
-			}
-			identity := identityOf(t, p.preset, "https://keys.example")
-			if err := validateText(t, humanAPIToken.lines(identity)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	for _, row := range presets.All() {
-		if row.Provider != nil && !slices.Contains(tested, row.Name) {
-			t.Errorf("%s has no token", row.Name)
-		}
-	}
-}
-
 // TestProviderTokens checks that each provider's own token identifies the user, and that
-// other tokens do not.
+// other tokens do not, with the example of the provider's preset.
 func TestProviderTokens(t *testing.T) {
 	keys := serveKeys(t, layerP256(), layerRSA())
+	for _, row := range presets.All() {
+		if row.Provider != nil {
+			tokenOfProvider(t, row.Name)
+		}
+	}
 	for _, p := range providerTokens {
 		t.Run(p.preset, func(t *testing.T) {
 			d := open(t, "SITE {\nhuma_token {\nHUMA\n"+identityOf(t, p.preset, keys)+"\n}\n}")
@@ -162,6 +139,7 @@ func TestProviderTokens(t *testing.T) {
 			d.wantRejection(t, 401, "identity_invalid", path, bearer(strings.Join(strings.Split(good, ".")[:2], ".")+"."))
 			d.wantRejection(t, 401, "identity_invalid", path, bearer("opaque-token"))
 			d.wantRejection(t, 401, "identity_missing", path)
+			d.wantRejection(t, 401, "identity_ambiguous", path, bearer(good), bearer(good))
 			for _, other := range providerTokens {
 				if other.preset != p.preset {
 					d.wantRejection(t, 401, "identity_invalid", path, bearer(other.with(nil)))

@@ -45,10 +45,10 @@ const (
 	albIssuer = "https://cognito-idp.eu-west-2.amazonaws.com/eu-west-2_x"
 )
 
-var signedPresets = slices.Concat(signedLayers, signedProviders)
-
-// signedLayers holds the authentication layers that send signed assertions.
-var signedLayers = []signedPreset{
+// signedPresets holds the authentication layers that send signed assertions, and one
+// identity provider: the tokens of all providers are in the header Authorization, and
+// providerTokens holds them.
+var signedPresets = []signedPreset{
 	{
 		name: "aws_alb", header: "X-Amzn-Oidc-Data", method: jwt.SigningMethodES256, names: true,
 		verify: "jwks KEYS\nsigner " + albARN + "\nissuer " + albIssuer + "\naudience client-1",
@@ -65,6 +65,14 @@ var signedLayers = []signedPreset{
 			return replaceMembers(claimsOf(who), map[string]any{"iss": "https://team.cloudflareaccess.com", "aud": []string{"tag-1"}, "type": "app", "country": "NL"})
 		},
 		forged: headerPresetOf("cloudflare_access"),
+	},
+	{
+		name: "firebase", header: "Authorization", method: jwt.SigningMethodRS256, names: true,
+		verify: "jwks KEYS\nproject clinic-1",
+		payload: func(who person) map[string]any {
+			return replaceMembers(claimsOf(who), map[string]any{"iss": "https://securetoken.google.com/clinic-1", "aud": "clinic-1", "email_verified": true, "firebase": map[string]any{"sign_in_provider": "password"}})
+		},
+		forged: headerPreset{name: "firebase", email: "X-User-Email", also: []string{"X-User"}}, // a provider has no headers; these are invented
 	},
 	{
 		name: "google_iap", header: "X-Goog-Iap-Jwt-Assertion", method: jwt.SigningMethodES256,
@@ -233,6 +241,13 @@ func (p signedPreset) identity(keys string) string {
 // site returns a site that accepts the layer's tokens, from any peer or with trust.
 func (p signedPreset) site(keys, trust string) string {
 	return "SITE {\nhuma_token {\nHUMA\n" + p.identity(keys) + trust + "\n}\n}"
+}
+
+// acceptsBoth reports whether a preset accepts RS256 and ES256.
+func acceptsBoth(preset string) bool {
+	row, _ := presets.Find(preset)
+	all := row.Verify.Algorithms
+	return all == nil || slices.Contains(all, "RS256") && slices.Contains(all, "ES256")
 }
 
 // setOnly returns an edit that replaces all spellings of a header by the given values.
