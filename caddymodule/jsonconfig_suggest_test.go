@@ -22,6 +22,8 @@ func TestJSONSuggestsFields(t *testing.T) {
 		`{"handler":"huma_token","max_waiting":"x"}`:                                    `max_waiting: must be a number in JSON, not string`,
 		`{"handler":"huma_token","trace_upstream":1}`:                                   `trace_upstream: must be true or false in JSON, not number`,
 		`{"handler":"human_api_token","api":5}`:                                         `api: must be a string in JSON, not number`,
+		`{"handler":"huma_token","client_id":["c1"]}`:                                   `client_id: must be an object in JSON, not array`,
+		`{"handler":"huma_token","client_id":{"ios":1}}`:                                `client_id: must be a string in JSON, not number`,
 	} {
 		var config caddy.Config
 		must(t, caddy.StrictUnmarshalJSON([]byte(`{"admin":{"disabled":true},"apps":{"http":{"servers":{"a":{"listen":["127.0.0.1:0"],"routes":[{"handle":[`+text+`]}]}}}}}`), &config))
