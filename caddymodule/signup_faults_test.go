@@ -28,6 +28,7 @@ func signUpFaults() []sandbox.Fault {
 		{Status: 502, Processed: true},
 		{Status: 503, Processed: true, Headers: http.Header{"Retry-After": {"1"}}},
 		{Status: 504, Processed: true},
+		{Status: 307, Processed: true, Headers: http.Header{"Location": {"/x"}}},
 		{Status: 409, Processed: true},
 		{Truncate: rand.IntN(100) + 1},
 		{Delay: ms(50)},
@@ -36,6 +37,7 @@ func signUpFaults() []sandbox.Fault {
 		{AppearAfter: ms(900), Reset: sandbox.ResetAfter},
 		{Drip: time.Second},
 		{Body: "{}", Status: 200, Processed: true},
+		{Body: `{"uid":"u"}`, Status: 201, Processed: true},
 		{Body: "<html>", Status: 200, Processed: true},
 	}
 	for i := range faults {

@@ -2,9 +2,7 @@ package caddymodule_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,45 +135,6 @@ func TestH11_TheAccountAppearsLater(t *testing.T) {
 	})
 	if n, users := huma.calls("signup"), len(huma.Users()); n != 1 || users != 1 {
 		t.Errorf("%d sign-ups, %d accounts", n, users)
-	}
-}
-
-// TestRandomSignUpFaults checks that a fault in a sign-up never causes a second sign-up
-// or account.
-func TestRandomSignUpFaults(t *testing.T) {
-	huma := newHuma(t, sandbox.Config{})
-	s := serve(t, simpleSite(huma, "timeout 300ms\nretries 0\nbreaker off\nregistration {\nrate 10000/s 10000\n}"))
-	endings := []sandbox.Fault{
-		{Op: "signup", Reset: sandbox.ResetBefore},
-		{Op: "signup", Reset: sandbox.ResetAfter},
-		{Op: "signup", Status: 500},
-		{Op: "signup", Status: 502, Processed: true},
-		{Op: "signup", Status: 504, AppearAfter: 20 * time.Millisecond},
-		{Op: "signup", Delay: time.Second},
-		{Op: "signup", Garbage: true},
-		{Op: "signup", Truncate: 20},
-		{Op: "signup", Status: 307, Headers: http.Header{"Location": {"/x"}}},
-		{Op: "signup", Status: 201, Body: `{"uid":"u"}`, Processed: true},
-	}
-	const users = 60
-	for i := range users {
-		ending := endings[i%len(endings)]
-		ending.Times = 1
-		huma.SetFaults([]sandbox.Fault{ending, {Op: "signin", Status: 503, Times: rand.IntN(2)}})
-		for range 3 {
-			a := s.request("GET", iosPath, as(fmt.Sprintf("u%d@x.example", i)))
-			if !slices.Contains([]int{200, 502, 503, 504}, a.StatusCode) {
-				t.Errorf("fault %d: %d %s", i%len(endings), a.StatusCode, a.Body)
-			}
-		}
-	}
-	for user, calls := range huma.Calls().ByUser {
-		if calls["signup"] > 1 {
-			t.Errorf("%s: %d sign-ups", user, calls["signup"])
-		}
-	}
-	if n := len(huma.Users()); n > users {
-		t.Errorf("%d accounts of %d users", n, users)
 	}
 }
 
