@@ -1,10 +1,7 @@
 package caddymodule_test
 
 import (
-	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -70,17 +67,4 @@ func TestK07_RequestTimeout(t *testing.T) {
 		must(t, fake.SetFaults(nil))
 		s.request("GET", p.target(), as("a@x.example")).token(t, p)
 	})
-}
-
-// TestConfigFileOfTheOrganization checks a config_file in the format of Huma's own
-// response.
-func TestConfigFileOfTheOrganization(t *testing.T) {
-	huma := newHuma(t, sandbox.Config{})
-	file := filepath.Join(t.TempDir(), "huma-config.json")
-	text := fmt.Sprintf(`{"apiUrl":%q,"projectId":"p1","deploymentId":"d1","clientId":"c1",
-		"secret":{"value":"sandbox-secret","organizationId":"o1","createDateTime":"2026-01-01T00:00:00Z"}}`, huma.URL)
-	must(t, os.WriteFile(file, []byte(text), 0o600))
-	s := serve(t, "SITE {\nhuma_token {\nconfig_file "+file+"\nidentity {\nemail X-Test-User\n}\ntrust proxies 127.0.0.1\n}\n}")
-	s.request("GET", iosPath, as("a@x.example")).tokens(t)
-	s.noSecretsInLog("sandbox-secret")
 }
