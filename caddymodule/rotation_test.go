@@ -198,31 +198,57 @@ func TestRotation_OldTokens(t *testing.T) {
 	}
 }
 
-// TestRotation_BrokenFile checks that an invalid file changes nothing and is logged once,
-// and that the next valid file is used.
-func TestRotation_BrokenFile(t *testing.T) {
+// TestRotation_OneLinePerAccount checks that the handlers of one account log a change of
+// the file that they all read once, also if the file is invalid. An invalid file changes
+// nothing, and the next valid file is used.
+func TestRotation_OneLinePerAccount(t *testing.T) {
 	forBoth(t, func(t *testing.T, p service) {
 		service := newRotating(t)
 		service.addUsers(p, "a@x.example", "b@x.example")
 		file := secretFiles["rename"](t, oldSecret)
-		s := serve(t, service.site(p, file, "cache 10m"))
-		first := s.request("GET", p.target(), as("a@x.example")).token(t, p)
+		const handlers = 4
+		text := "SITE {\n"
+		for i := range handlers {
+			text += p.block(fmt.Sprint("/", i), p.options(service.fakeHuma), "")
+		}
+		s := serve(t, strings.ReplaceAll(text+"}", oldSecret, "{file."+file.path+"}"))
+		tokens := func() (all [handlers]string) {
+			for i := range handlers {
+				all[i] = s.request("GET", fmt.Sprint("/", i, "?", p.query), as("a@x.example")).token(t, p)
+			}
+			return all
+		}
+		replace := func(secret string, next *fakeHuma, times int) {
+			t.Helper()
+			before := tokens()
+			file.replace(t, secret)
+			service.now.Store(next)
+			eventually(t, 2*rotationTimeout, "all handlers use the new secret", func() bool {
+				for i, token := range tokens() {
+					if token == before[i] {
+						return false
+					}
+				}
+				return true
+			})
+			if n := len(s.logLines("credentials reloaded")); n != times {
+				t.Errorf("%d lines after change %d", n, times)
+			}
+		}
+		replace(newSecret, service.next, 1)
+		before := tokens()
 		file.replace(t, "")
-		eventually(t, 2*rotationTimeout, "the error is logged", func() bool { return len(s.logLines("cannot reload credentials")) == 1 })
+		eventually(t, 3*rotationTimeout, "the log says so", func() bool { return len(s.logLines("cannot reload credentials")) > 0 })
 		if line := s.logLines("cannot reload credentials")[0]; !strings.Contains(line, "is empty") {
 			t.Error(line)
 		}
-		if s.request("GET", p.target(), as("a@x.example")).token(t, p) != first {
-			t.Error("the cached token was lost")
+		if tokens() != before {
+			t.Error("the cached tokens were lost")
 		}
-		s.request("GET", p.target(), as("b@x.example")).token(t, p)
-		file.replace(t, newSecret)
-		service.rotate()
-		eventually(t, rotationTimeout, "a new token", func() bool {
-			return s.request("GET", p.target(), as("a@x.example")).token(t, p) != first
-		})
-		if len(s.logLines("cannot reload credentials")) != 1 || len(s.logLines("can be read again")) != 1 {
-			t.Error(s.log())
+		s.request("GET", "/0?"+p.query, as("b@x.example")).token(t, p) // the previous secret is still used
+		replace(oldSecret, service.fakeHuma, 2)
+		if failed, readable := len(s.logLines("cannot reload credentials")), len(s.logLines("can be read again")); failed != 1 || readable != 1 {
+			t.Errorf("%d and %d lines about the empty file", failed, readable)
 		}
 	})
 }
