@@ -83,7 +83,7 @@ func TestClientTypes(t *testing.T) {
 		method, query string
 		body          func(*http.Request)
 		client        string // the client IP in the signed-in request
-		code          string
+		code, detail  string // detail is a part of the detail in the response
 	}{
 		{name: "query", method: "GET", query: "?client_type=ios", client: "c1"},
 		{name: "capitals", method: "GET", query: "?client_type=ANDROID", client: "c2"},
@@ -95,24 +95,28 @@ func TestClientTypes(t *testing.T) {
 		{name: "json", method: "POST", body: body(json, `{"client_type":"IOS","reason":{"a":1}}`), client: "c1"},
 		{name: "json camel case", method: "POST", body: body(json, `{"clientType":"web"}`), client: "c3"},
 		{name: "query and body agree", method: "POST", query: "?client_type=web", body: body(json, `{"clientType":"web"}`), client: "c3"},
-		{name: "none", method: "GET", code: "client_type_required"},
+		{name: "none", method: "GET", code: "client_type_required", detail: "Send a client type, for example ?client_type=ios"},
 		{name: "empty", method: "GET", query: "?client_type=", code: "client_type_required"},
 		{name: "null", method: "POST", body: body(json, `{"clientType":null}`), code: "client_type_required"},
 		{name: "empty body", method: "POST", code: "client_type_required"},
-		{name: "unknown", method: "GET", query: "?client_type=tv", code: "client_type_unknown"},
+		{name: "unknown", method: "GET", query: "?client_type=tv", code: "client_type_unknown", detail: "(this client type does not exist)"},
 		{name: "two", method: "GET", query: "?client_type=ios&client_type=web", code: "client_type_unknown"},
-		{name: "query and body differ", method: "POST", query: "?client_type=web", body: body(form, "clientType=ios"), code: "client_type_unknown"},
+		{name: "query and body differ", method: "POST", query: "?client_type=web", body: body(form, "clientType=ios"), code: "client_type_unknown", detail: "(the request has two different client types)"},
 		{name: "a Kelvin sign", method: "GET", query: "?client_type=" + url.QueryEscape("ıos"), code: "client_type_unknown"},
 		{name: "two JSON members", method: "POST", body: body(json, `{"client_type":"ios","clientType":"android"}`), code: "client_type_unknown"},
 		{name: "a JSON member twice", method: "POST", body: body(json, `{"client_type":"ios","client_type":"android"}`), code: "body_invalid"},
-		{name: "unreadable", method: "GET", query: "?client_type=%zz", code: "client_type_unknown"},
-		{name: "no JSON", method: "POST", body: body(json, `{"client_type"`), code: "body_invalid"},
-		{name: "JSON list", method: "POST", body: body(json, `["ios"]`), code: "body_invalid"},
+		{name: "unreadable", method: "GET", query: "?client_type=%zz", code: "client_type_unknown", detail: "(the client type is not percent-encoded correctly)"},
+		{name: "no JSON", method: "POST", body: body(json, `{"client_type"`), code: "body_invalid", detail: "(the body is not valid JSON, is nested too deeply, or an object in it has a member twice)"},
+		{name: "JSON list", method: "POST", body: body(json, `["ios"]`), code: "body_invalid", detail: "(the JSON value is not an object)"},
 		{name: "JSON null", method: "POST", body: body(json, `null`), code: "body_invalid"},
 		{name: "two JSON values", method: "POST", body: body(json, `{"client_type":"ios"}{}`), code: "body_invalid"},
-		{name: "JSON number", method: "POST", body: body(json, `{"client_type":1}`), code: "body_invalid"},
-		{name: "other content", method: "POST", body: body("text/plain", "client_type=ios"), code: "body_invalid"},
-		{name: "too long", method: "POST", query: "?client_type=ios", body: body(form, strings.Repeat("x", 4097)), code: "body_invalid"},
+		{name: "JSON number", method: "POST", body: body(json, `{"client_type":1}`), code: "body_invalid", detail: "(client_type is not a string)"},
+		{name: "other content", method: "POST", body: body("text/plain", "client_type=ios"), code: "body_invalid", detail: "(the body has another Content-Type, or none)"},
+		{
+			name: "multipart", method: "POST", body: body("multipart/form-data; boundary=x", "--x--"), code: "body_invalid",
+			detail: "(application/x-www-form-urlencoded) or a JSON object (application/json) of at most 4096 bytes, in which client_type is a string. (the body has another Content-Type, or none)",
+		},
+		{name: "too long", method: "POST", query: "?client_type=ios", body: body(form, strings.Repeat("x", 4097)), code: "body_invalid", detail: "(the body is too long)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			huma.Reset()
@@ -124,6 +128,9 @@ func TestClientTypes(t *testing.T) {
 			a := s.request(c.method, path+c.query, edits...)
 			if c.code != "" {
 				a.problem(t, http.StatusBadRequest, c.code)
+				if !strings.Contains(string(a.Body), c.detail) {
+					t.Errorf("the detail is not %q: %s", c.detail, a.Body)
+				}
 				if n := len(huma.Calls().Calls); n != 0 {
 					t.Errorf("%d calls at Huma", n)
 				}
@@ -143,13 +150,13 @@ func TestClientTypeDefaults(t *testing.T) {
 		return strings.NewReplacer("client_id ios c1", ids, "client_id android c2", "", "client_id web c3", "").Replace(simpleSite(huma, ""))
 	}
 	for _, c := range []struct {
-		name                           string
-		caddyfile, query, client, code string
+		name                                   string
+		caddyfile, query, client, code, detail string
 	}{
 		{name: "configured", caddyfile: simpleSite(huma, "client_type android"), client: "c2"},
 		{name: "named wins", caddyfile: simpleSite(huma, "client_type android"), query: "?client_type=web", client: "c3"},
 		{name: "the only one", caddyfile: credentials("client_id web c3"), client: "c3"},
-		{name: "without an id", caddyfile: credentials("client_id web c3"), query: "?client_type=ios", code: "client_type_unknown"},
+		{name: "without an id", caddyfile: credentials("client_id web c3"), query: "?client_type=ios", code: "client_type_unknown", detail: "(this client type has no ID)"},
 		{name: "one for all", caddyfile: credentials("client_id c2"), client: "c2"},
 		{name: "one, but named", caddyfile: credentials("client_id c2"), query: "?client_type=ios", client: "c2"},
 	} {
@@ -158,6 +165,9 @@ func TestClientTypeDefaults(t *testing.T) {
 			a := serve(t, c.caddyfile).request("GET", path+c.query, as("a@x.example"))
 			if c.code != "" {
 				a.problem(t, http.StatusBadRequest, c.code)
+				if !strings.Contains(string(a.Body), c.detail) {
+					t.Errorf("the detail is not %q: %s", c.detail, a.Body)
+				}
 				return
 			}
 			a.tokens(t)

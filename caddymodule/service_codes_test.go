@@ -10,7 +10,7 @@ import (
 
 // TestH18_ForbiddenByItsCode checks that a 403 response to a sign-in means an unknown
 // user, who is signed up, unless its code has another meaning. The log contains the
-// meaning.
+// meaning, which names the option to change and replaces the hint at the signature.
 func TestH18_ForbiddenByItsCode(t *testing.T) {
 	for _, c := range []struct {
 		body    string
@@ -48,6 +48,9 @@ func TestH18_ForbiddenByItsCode(t *testing.T) {
 			}
 			if found := s.logLines(`"meaning":`); c.meaning != "" && (len(found) != 1 || !strings.Contains(found[0], c.meaning)) || c.meaning == "" && found != nil {
 				t.Errorf("the log has %q, want one line with %q", found, c.meaning)
+			}
+			if found := s.logLines(`"hint"`); c.status == http.StatusBadGateway && found != nil {
+				t.Errorf("the log also has %q", found)
 			}
 		})
 	}

@@ -89,6 +89,20 @@ func TestHint(t *testing.T) {
 	}
 }
 
+// TestExplanations checks that the error codes of the services are explained, also within
+// another error.
+func TestExplanations(t *testing.T) {
+	for code, want := range problem.Explanations {
+		e, ok := problem.Explain(fmt.Errorf("x: %w", &exchange.StatusError{Status: 403, Code: code}))
+		if !ok || e.Meaning() != code+": "+want.Text || e.Fix != want.Fix {
+			t.Errorf("%s: %t, %q", code, ok, e.Meaning())
+		}
+	}
+	if _, ok := problem.Explain(&exchange.StatusError{Status: 403, Code: "4711"}); ok {
+		t.Error("an unknown code is explained")
+	}
+}
+
 // TestOpenAPI checks that docs/openapi.yaml has the list of all codes.
 func TestOpenAPI(t *testing.T) {
 	list := "    ErrorCode:\n      description: The error.\n      type: string\n      enum:\n"
