@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
@@ -122,17 +123,28 @@ func TestConnect_AScopeThatIsNotAllowed(t *testing.T) {
 	d.wantCalls(t, "session")
 }
 
-// TestConnect_BothDirectivesOnOneSite checks that the directives do not share a service
-// or any other state.
+// TestConnect_BothDirectivesOnOneSite checks that the directives do not share a service,
+// placeholders or any other state.
 func TestConnect_BothDirectivesOnOneSite(t *testing.T) {
 	fake := newHuma(t, sandbox.Config{})
 	limits := "retries 0\nbreaker {\nfailures 3\nopen 1m\n}\n"
-	d := &connectSite{fake: fake, site: serve(t, "SITE {\n"+
+	d := &connectSite{fake: fake, site: serve(t, "SITE {\nlog\nlog_append huma {http.huma_token.outcome}\nlog_append human {http.human_api_token.outcome}\n"+
 		humaService.block("", humaService.options(fake), limits)+
 		humanAPIService.block("", humanAPIService.options(fake), limits+"max_concurrent 3")+"}")}
 	d.request("GET", iosPath, as("a@x.example")).tokens(t)
 	d.get(t, "a@x.example")
 	d.wantCalls(t, "signin", "signup", "session")
+	var outcomes []any
+	eventually(t, 5*time.Second, "both requests are in the access log", func() bool {
+		outcomes = nil
+		for _, line := range d.accessLog() {
+			outcomes = append(outcomes, line["huma"], line["human"])
+		}
+		return len(outcomes) == 4
+	})
+	if fmt.Sprint(outcomes) != "[registered <nil> <nil> signed_in]" {
+		t.Errorf("outcomes %q", outcomes)
+	}
 	d.request("DELETE", path, as("a@x.example"))
 	d.get(t, "a@x.example")
 	d.wantCalls(t)

@@ -302,8 +302,8 @@ func TestJSONConfigServes(t *testing.T) {
 	}
 }
 
-// TestJSONUnknownFields checks Caddy's strict decoding at every level, and values of wrong
-// types for options whose types are not those of encoding/json.
+// TestJSONUnknownFields checks Caddy's strict decoding at every level, and values that are
+// no durations, rates or numbers in range. TestJSONSuggestsFields has other wrong types.
 func TestJSONUnknownFields(t *testing.T) {
 	unknown := map[*tokenDirective][]string{
 		humaToken:     {"client_secret", "extra_scopes", "signature.colour", "tls.colour", "registration.colour", "registration.off"},

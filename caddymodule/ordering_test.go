@@ -1,14 +1,12 @@
 package caddymodule_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
@@ -215,46 +213,5 @@ func TestTokensAreNotEncoded(t *testing.T) {
 				t.Errorf("nothing is encoded: %v", a.Header)
 			}
 		})
-	}
-}
-
-// TestBothInOneSite checks that the directives have separate paths, users, accounts and
-// placeholders, in either order.
-func TestBothInOneSite(t *testing.T) {
-	huma := newHuma(t, sandbox.Config{})
-	var blocks []string
-	for _, of := range bothDirectives {
-		blocks = append(blocks, of.fill(huma, basicAuthDirective))
-	}
-	const rest = `
-		log
-		log_append huma {http.huma_token.outcome}
-		log_append human {http.human_api_token.outcome}
-		handle {
-			respond "the application" 404
-		}
-	`
-	for _, text := range []string{blocks[0] + accounts + "\n" + blocks[1], blocks[1] + blocks[0] + accounts + "\n"} {
-		huma.Reset()
-		d := &testSite{serve(t, "SITE {\n"+text+rest+"}"), huma}
-		for _, of := range bothDirectives {
-			k := &directiveSite{d, of}
-			k.wantTokenOf(t, "alice@x.example", of.path, password("alice@x.example"))
-			k.wantNoToken(t, 401, of.path)
-			k.wantNoToken(t, 404, "/private/", password("alice@x.example"))
-		}
-		var outcomes []any
-		eventually(t, 5*time.Second, "two outcomes in the access log", func() bool {
-			outcomes = nil
-			for _, line := range d.accessLog() {
-				if line["status"] == 200.0 {
-					outcomes = append(outcomes, line["huma"], line["human"])
-				}
-			}
-			return len(outcomes) == 4
-		})
-		if fmt.Sprint(outcomes) != "[registered <nil> <nil> signed_in]" {
-			t.Errorf("outcomes %q", outcomes)
-		}
 	}
 }
