@@ -119,27 +119,6 @@ func TestR07_TheStoreHoldsNothingInClear(t *testing.T) {
 	})
 }
 
-// TestRedis_AnotherProcessHasTheToken checks that a Caddy with an empty memory cache gets
-// the token from the store, without a call.
-func TestRedis_AnotherProcessHasTheToken(t *testing.T) {
-	forBoth(t, func(t *testing.T, p service) {
-		r := redistest.Start(t)
-		fake := newHuma(t, sandbox.Config{})
-		config := p.site(fake, withRedis(r, "1m", ""))
-		s := serve(t, config)
-		s.waitShared(1)
-		token := s.request("GET", p.target(), as("a@x.example")).token(t, p)
-		before := len(fake.Calls().Calls)
-		s.restart(config)
-		if s.request("GET", p.target(), as("a@x.example")).token(t, p) != token {
-			t.Error("the token did not come from the store")
-		}
-		if n := len(fake.Calls().Calls) - before; n != 0 {
-			t.Errorf("%d calls", n)
-		}
-	})
-}
-
 // TestR01_RedisIsDownAtStart checks that tokens are issued without Redis, and that the
 // store is used once Redis is available.
 func TestR01_RedisIsDownAtStart(t *testing.T) {
