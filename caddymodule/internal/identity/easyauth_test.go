@@ -73,3 +73,20 @@ func TestA_AzureEasyAuth(t *testing.T) {
 	// Claims that are not in the list are not read.
 	wantRejection(t, i, fromProxy("X-Ms-Client-Principal", b64(`{"email":"a@clinic.example","claims":{"email":"a@clinic.example"}}`)), ErrNoClaim)
 }
+
+// TestAzureEasyAuthNames checks which claims of Azure's App Service are the names.
+func TestAzureEasyAuthNames(t *testing.T) {
+	i := mustNew(t, Config{Preset: "azure_easy_auth", Trust: trustProxy()})
+	for _, tt := range []struct{ claims, first, last string }{
+		{`{"typ":"name","val":"Ada Lovelace"}`, "Ada", "Lovelace"},
+		{`{"typ":"given_name","val":"Ada"},{"typ":"family_name","val":"Lovelace"}`, "Ada", "Lovelace"},
+		{
+			`{"typ":"given_name","val":"A."},{"typ":"family_name","val":"L."},` +
+				`{"typ":"x/claims/surname","val":"Lovelace"},{"typ":"x/claims/givenname","val":"Ada"}`,
+			"Ada", "Lovelace",
+		},
+		{`{"typ":"nickname","val":"Ada Lovelace"}`, "", ""},
+	} {
+		wantNames(t, i, fromProxy("X-Ms-Client-Principal", b64(`{"auth_typ":"aad","claims":[`+tt.claims+`]}`)), tt.first, tt.last)
+	}
+}
