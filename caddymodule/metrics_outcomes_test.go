@@ -175,7 +175,7 @@ var outcomeCases = map[string]outcomeCase{
 		more:   "max_concurrent 1\nmax_waiting 1",
 		faults: faultOfAll(sandbox.Fault{Delay: 500 * time.Millisecond}),
 		request: func(m *metricsSite, p service) {
-			m.concurrently(p.target(), 5, func(i int) []func(*http.Request) { return user(i) })
+			m.concurrently(p.target(), 5, user)
 		},
 		want: samples{"signed_in": 2, "limited": 3},
 	},
