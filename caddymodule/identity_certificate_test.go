@@ -87,6 +87,9 @@ func TestI14_ClientCertificates(t *testing.T) {
 					}
 				}
 			}
+			if c.want[alice] == "identity_untrusted" && len(d.logLines("client_auth")) == 0 {
+				t.Error("the log does not name the option client_auth")
+			}
 			d.notLogged(t, "@x.example")
 		})
 	}

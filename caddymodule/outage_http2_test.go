@@ -2,6 +2,7 @@ package caddymodule_test
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -14,7 +15,12 @@ import (
 // responds, and that all calls share, is replaced within seconds.
 func TestH04_AConnectionThatDiesSilently(t *testing.T) {
 	s := sandbox.New(sandbox.Config{})
-	srv := testutil.NewServer(t, s)
+	srv := testutil.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("a call by %s", r.Proto)
+		}
+		s.ServeHTTP(w, r)
+	}))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	t.Cleanup(srv.CloseClientConnections)

@@ -240,9 +240,9 @@ func TestH07_EndlessResponses(t *testing.T) {
 	const limits = "attempt_timeout 500ms\ntimeout 3s"
 	forBoth(t, func(t *testing.T, p service) {
 		for name, fault := range map[string]sandbox.Fault{
-			"endless":   {Size: -1},
+			"endless":   {Op: p.first, Status: 200, Body: p.successBody("canary", "3600"), Size: -1},
 			"10 MB":     {Op: p.first, Status: 200, Body: p.successBody("canary", "3600"), Size: 10 << 20},
-			"gzip bomb": {Size: 10 << 20, Gzip: true},
+			"gzip bomb": {Op: p.first, Status: 200, Body: p.successBody("canary", "3600"), Size: 10 << 20, Gzip: true},
 		} {
 			t.Run(name, func(t *testing.T) {
 				fake := newHuma(t, sandbox.Config{})

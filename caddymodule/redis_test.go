@@ -151,12 +151,12 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 			fake := newHuma(t, sandbox.Config{})
 			s := serve(t, simpleSite(fake, withRedis(r, "1m", "")))
 			s.waitShared(1)
-			s.request("GET", iosPath, as("known@x.example")).tokens(t)
+			known := s.request("GET", iosPath, as("known@x.example")).tokens(t).UID
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			var wg sync.WaitGroup
 			for worker := range 4 {
-				wg.Go(func() { s.requestTokens(ctx, worker) })
+				wg.Go(func() { s.requestTokens(ctx, worker, known) })
 			}
 			more := func(n int) {
 				t.Helper()
@@ -178,10 +178,11 @@ func TestR02_RedisGoesUnderLoad(t *testing.T) {
 	}
 }
 
-// visit requests tokens of a known user, and now and then of a new one, until ctx ends.
+// requestTokens requests tokens of the user with the uid known, and now and then of a new
+// one, until ctx ends.
 // An operation of the store takes at most 100 ms; the rest is tolerance for a busy
 // machine.
-func (s *site) requestTokens(ctx context.Context, worker int) {
+func (s *site) requestTokens(ctx context.Context, worker int, known string) {
 	const patience = 3 * time.Second
 	for i := 0; ctx.Err() == nil; i++ {
 		user := as("known@x.example")
@@ -193,6 +194,9 @@ func (s *site) requestTokens(ctx context.Context, worker int) {
 		if d := time.Since(start); err != nil || a.StatusCode != http.StatusOK || d > patience {
 			s.t.Errorf("request %d: %v %v after %s", i, a, err, d)
 			return
+		}
+		if ofKnown := strings.Contains(string(a.Body), `"`+known+`"`); ofKnown != (i%4 != 0) {
+			s.t.Errorf("request %d: a token of another user: %s", i, a.Body)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/identity"
@@ -174,9 +175,11 @@ func TestI17Unsigned(t *testing.T) {
 // TestI17HMAC uses the public keys as the secret of an HMAC, in every form that a
 // library might accept.
 func TestI17HMAC(t *testing.T) {
-	server := newKeyServer(t, jwk("k1", p256()), jwk("r1", rsaKey()))
+	symmetric := []byte("a symmetric key of the key server")
+	server := newKeyServer(t, jwk("k1", p256()), jwk("r1", rsaKey()), jose.JSONWebKey{KeyID: "s1", Key: symmetric})
 	v := verifierOf(t, keysOf(t, Source{URL: server.URL}, nil))
 	for name, secret := range map[string][]byte{
+		"symmetric":       symmetric,
 		"PEM":             []byte(pemOf(rsaKey())),
 		"PEM trimmed":     []byte(strings.TrimSpace(pemOf(rsaKey()))),
 		"modulus":         rsaKey().N.Bytes(),
@@ -189,7 +192,7 @@ func TestI17HMAC(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, method := range []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512} {
-				for _, kid := range []string{"k1", "r1"} {
+				for _, kid := range []string{"k1", "r1", "s1"} {
 					reject(t, v, sign(method, secret, object{"kid": kid}, goodClaims(nil)), identity.ErrAssertionAlgorithm)
 					for _, alg := range []string{"RS256", "ES256"} {
 						token := sign(method, secret, object{"kid": kid, "alg": alg}, goodClaims(nil))

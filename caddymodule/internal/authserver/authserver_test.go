@@ -175,6 +175,17 @@ func TestUnavailable(t *testing.T) {
 
 // TestLargeBody checks that the identity is used although the body is not read to its
 // end.
+func TestStatusIsExplained(t *testing.T) {
+	for status, part := range map[int]string{400: "set trusted_proxies", 404: "check the path of the URL", 405: "check the path of the URL", 500: "unexpected status 500"} {
+		s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		var logged error
+		c := mustNew(t, subrequest.Config{URL: s.URL, OnError: func(err error) { logged = err }})
+		if _, err := c.Check(t.Context(), signedIn()); err != identity.ErrAuthServerUnavailable || logged == nil || !strings.Contains(logged.Error(), part) {
+			t.Errorf("status %d: %v; logged %v, want %q", status, err, logged, part)
+		}
+	}
+}
+
 func TestLargeBody(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Remote-Email", "a@x.example")

@@ -44,6 +44,13 @@ func TestByID_I02_JoinedLines(t *testing.T) {
 	wantID(t, idByMap(t), withPlaceholders(placeholders{"user_id": dn}), dn, "")
 }
 
+func TestByID_I05_Untrusted(t *testing.T) {
+	i := mustNew(t, Config{ByID: true, UserID: "Remote-User", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
+	wantRejection(t, i, withPlaceholders(respondedBy("app:80", "Remote-User", "u-1")), ErrWrongUpstream)
+	i = mustNew(t, Config{ByID: true, UserID: "{http.request.tls.client.serial}"})
+	wantRejection(t, i, withPlaceholders(placeholders{"http.request.tls.client.serial": "17"}), ErrUnverifiedCertificate)
+}
+
 func TestByID_I07_TextOfAMissingUser(t *testing.T) {
 	for name, id := range map[string]string{
 		"its own text":             "{user_id}",
@@ -76,6 +83,17 @@ func TestByID_I09_WhatIsAnID(t *testing.T) {
 	} {
 		wantRejection(t, idByUser(t), withPlaceholders(placeholders{"http.auth.user.sub": id}), ErrNotID)
 		wantRejection(t, idByHeader(t), fromProxy("Remote-User", id), ErrNotID)
+	}
+}
+
+func TestByID_I16_NotOneText(t *testing.T) {
+	for _, value := range []any{
+		7, 7.5, true, []string{"u-1", "u-2"}, []any{"u-1", "u-1"}, []any{7}, []byte("u-1"), ReasonMissing, map[string]any{"id": "u-1"},
+	} {
+		wantRejection(t, idByMap(t), withPlaceholders(placeholders{"user_id": value, "user_email": "a@x.io"}), ErrNotID)
+	}
+	for _, empty := range []any{nil, []string{}, []any{nil}, []string{""}} { // the address is not used in place of the id
+		wantRejection(t, idByMap(t), withPlaceholders(placeholders{"user_id": empty, "user_email": "a@x.io"}), ErrEmpty.forUserID())
 	}
 }
 

@@ -91,13 +91,17 @@ func TestI07_UnsetPlaceholder(t *testing.T) {
 	// A value with the text of a placeholder is not an address.
 	wantRejection(t, byUser(t), withPlaceholders(placeholders{"http.auth.user.email": "{http.auth.user.email}"}), ErrNotAddress)
 	// The certificate's placeholders are not read without TLS.
-	i := mustNew(t, Config{Email: "{http.request.tls.client.san.emails}"})
-	wantRejection(t, i, withPlaceholders(placeholders{"http.request.tls.client.san.emails": "a@x.io"}), ErrUnverifiedCertificate)
+	i := mustNew(t, Config{Email: "{http.request.tls.client.san.emails}", Name: "{http.request.tls.client.san.dns_names.0}"})
+	r := withPlaceholders(placeholders{"http.request.tls.client.san.emails": "a@x.io", "http.request.tls.client.san.dns_names.0": "Alice"})
+	wantRejection(t, i, r, ErrUnverifiedCertificate)
+	wantNames(t, i, r, "", "")
 }
 
 func TestI15_AnotherProxyAfterTheAuthServer(t *testing.T) {
-	i := mustNew(t, Config{Email: "Remote-Email", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
-	chosen := respondedBy("authelia:9091", "Remote-Email", "a@x.io")
+	i := mustNew(t, Config{Email: "Remote-Email", Name: "Remote-Name", Trust: Trust{Mode: TrustForwardAuth, Upstream: "authelia:9091"}})
+	chosen := respondedBy("authelia:9091", "Remote-Email", "a@x.io", "Remote-Name", "Alice")
+	wantNames(t, i, withPlaceholders(chosen), "Alice", "")
+	wantNames(t, i, withPlaceholders(respondedBy("app:80", "Remote-Email", "a@x.io", "Remote-Name", "Alice")), "", "")
 	for value, want := range map[any]*Rejection{"AUTHELIA:9091": nil, "authelia:90910": ErrWrongUpstream, "authelia": ErrWrongUpstream, "": ErrWrongUpstream, 9091: ErrWrongUpstream} {
 		if chosen[upstreamHostPort] = value; want == nil {
 			wantUser(t, i, withPlaceholders(chosen), "a@x.io")

@@ -122,7 +122,7 @@ var signedWant = map[string]struct {
 	"aws_alb":           {"X-Amzn-Oidc-Data", `{"sub":"u-1","email":"a@x.io","email_verified":"true","given_name":"René","family_name":"Müller"}`, "u-1", "Ren\u00e9", "M\u00fcller"},
 	"cloudflare_access": {"Cf-Access-Jwt-Assertion", `{"sub":"u-1","email":"a@x.io"}`, "u-1", "", ""},
 	"google_iap":        {"X-Goog-Iap-Jwt-Assertion", `{"sub":"securetoken.google.com/clinic/staff:accounts.google.com:1134","email":"a@x.io"}`, "1134", "", ""},
-	"pomerium":          {"X-Pomerium-Jwt-Assertion", `{"sub":"u-1","email":"a@x.io","name":"René Müller"}`, "u-1", "Ren\u00e9", "M\u00fcller"},
+	"pomerium":          {"X-Pomerium-Jwt-Assertion", `{"sub":"u-1","email":"a@x.io","name":"=?utf-8?q?Ren=C3=A9_M=C3=BCller?="}`, "u-1", "Ren\u00e9", "M\u00fcller"},
 	"teleport":          {"Teleport-Jwt-Assertion", `{"sub":"a@x.io","username":"a@x.io"}`, "a@x.io", "", ""},
 	"oathkeeper":        {"Authorization", `{"sub":"0f8b7c1e","email":"a@x.io","email_verified":true}`, "0f8b7c1e", "", ""},
 

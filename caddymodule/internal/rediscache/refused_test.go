@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 )
@@ -24,6 +25,43 @@ func TestR2_Full(t *testing.T) {
 	s.wantUp(t, true, 5*time.Second)
 	wantToken(t, a, "u", "")
 	put(t, a, "v", "t")
+}
+
+// TestR2_NoWrites checks that a server that accepts no writes is not used until it does,
+// and that an eviction that it refuses is an error.
+func TestR2_NoWrites(t *testing.T) {
+	t.Parallel()
+	for why, commands := range map[string]struct{ begin, end []string }{
+		"NOREPLICAS": {[]string{"CONFIG", "SET", "min-replicas-to-write", "1"}, []string{"CONFIG", "SET", "min-replicas-to-write", "0"}},
+		"READONLY":   {[]string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}}, // E6
+	} {
+		t.Run(why, func(t *testing.T) {
+			t.Parallel()
+			r := startServer(t)
+			s := ready(t, r.Addr(), short)
+			a := s.account("a")
+			put(t, a, "u", "t")
+			r.Do(commands.begin...)
+			s.wantWhy(t, why)
+			wantDown(t, s)
+			if a.Evict(t.Context(), "u") == nil {
+				t.Error("it was evicted")
+			}
+			r.Do(commands.end...)
+			s.wantUp(t, true, 5*time.Second)
+			put(t, a, "v", "t")
+		})
+	}
+}
+
+// TestR2_WrongPassword checks that a server is used once it accepts the password.
+func TestR2_WrongPassword(t *testing.T) {
+	t.Parallel()
+	r := startServer(t, "--requirepass", "right")
+	s := open(t, r.Addr(), short, func(c *Config) { c.Password = masked.New("canary-password") })
+	s.wantWhy(t, "WRONGPASS")
+	r.Auth("right", "CONFIG", "SET", "requirepass", "canary-password")
+	s.wantUp(t, true, 5*time.Second)
 }
 
 // TestR9_FailoverBehindOneAddress checks that connections to the previous master are

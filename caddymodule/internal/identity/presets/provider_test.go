@@ -53,6 +53,24 @@ func TestCompleteProvider(t *testing.T) {
 	}
 }
 
+// TestAlgorithms checks the signature algorithms that each preset accepts. nil is all that
+// use a public key.
+func TestAlgorithms(t *testing.T) {
+	want := map[string][]string{
+		"auth0": {"RS256", "PS256"}, "clerk": {"RS256"}, "cognito": {"RS256"}, "entra": {"RS256"}, "firebase": {"RS256"},
+		"keycloak": nil, "okta": {"RS256"}, "supabase": {"ES256", "RS256"}, "zitadel": nil,
+		"aws_alb": {"ES256"}, "cloudflare_access": {"RS256"}, "google_iap": {"ES256"}, "oathkeeper": nil, "pomerium": {"ES256"}, "teleport": {"RS256", "ES256"},
+	}
+	for _, p := range All() {
+		if p.Signed.Email.From == "" {
+			continue
+		}
+		if algorithms, ok := want[p.Name]; !ok || !slices.Equal(p.Verify.Algorithms, algorithms) {
+			t.Errorf("%s: %v, want %v", p.Name, p.Verify.Algorithms, algorithms)
+		}
+	}
+}
+
 // TestProviderErrors checks that each config has one error, which begins with the option
 // and contains the fix.
 func TestProviderErrors(t *testing.T) {
