@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -76,3 +77,71 @@ func TestR8_Canceled(t *testing.T) {
 }
 
 func userOf(i int) exchange.UserKey { return exchange.UserKey(fmt.Sprintf("user %026d", i)) }
+
+// TestEvictWhileAPutIsUnderWay tests two replicas with their exchanges.
+func TestEvictWhileAPutIsUnderWay(t *testing.T) {
+	t.Parallel()
+	r := startServer(t)
+	a, b := ready(t, r.Addr()).account("a"), ready(t, r.Addr()).account("a")
+	put(t, a, "u", "old")
+	_, _, seen, err := a.Get(t.Context(), "u", "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Evict(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := a.Put(t.Context(), "u", "web", storetest.RecordOf("w", time.Minute), seen, true); kept || err != nil {
+		t.Errorf("Put = %v, %v", kept, err)
+	}
+	wantToken(t, b, "u", "")
+}
+
+// TestOneGetIsOneCommand checks that a Get is one command, and so are a Put and a Lock
+// once the server has the scripts.
+func TestOneGetIsOneCommand(t *testing.T) {
+	t.Parallel()
+	r := startServer(t)
+	s := ready(t, r.Addr())
+	a, u := s.account("a"), s.locks("s")
+	put(t, a, "u", "t")
+	if _, err := u.Lock(t.Context(), "u", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	// since checks how often a command was sent. It does not count the commands of
+	// health checks, each of which begins with a PING.
+	since := func(want map[string]int) {
+		t.Helper()
+		looks := r.CommandCalls("ping")
+		for command, n := range want {
+			if got := r.CommandCalls(command); got < n || got > n+2*(looks+1) { // one may be under way
+				t.Errorf("%d %s with %d looks at the store, want %d", got, strings.ToUpper(command), looks, n)
+			}
+		}
+		r.Do("CONFIG", "RESETSTAT")
+	}
+	r.Do("CONFIG", "RESETSTAT")
+	const n = 50
+	client := *s.client.Load()
+	before := client.PoolStats().Misses
+	for range n {
+		wantToken(t, a, "u", "t")
+	}
+	since(map[string]int{"hmget": n, "get": 0, "hget": 0, "evalsha": 0, "eval": 0, "auth": 0, "select": 0})
+	if opened := client.PoolStats().Misses - before; opened > 2 { // for health checks
+		t.Errorf("%d new connections", opened)
+	}
+	_, _, seen, _ := a.Get(t.Context(), "u", "ios")
+	for i := range n {
+		if kept, err := a.Put(t.Context(), "u", "ios", storetest.RecordOf("t", time.Minute), seen, false); err != nil || !kept {
+			t.Fatalf("Put = %v, %v", kept, err)
+		}
+		if _, err := u.Lock(t.Context(), userOf(i), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	since(map[string]int{"evalsha": n, "set": n, "get": 0, "hmget": 1, "eval": 0})
+	r.Do("SCRIPT", "FLUSH") // as after a restart: the server needs the scripts again
+	put(t, a, "u", "again")
+	wantToken(t, a, "u", "again")
+}

@@ -162,6 +162,27 @@ func TestR2_KilledOrStoppedUnderLoad(t *testing.T) {
 	})
 }
 
+// TestR2_OneUserOfAStoreThatHangs checks that only the first operation of a single
+// caller waits.
+func TestR2_OneUserOfAStoreThatHangs(t *testing.T) {
+	t.Parallel()
+	r := startServer(t)
+	s := ready(t, r.Addr(), short)
+	a := s.account("a")
+	put(t, a, "u", "t")
+	r.Stop()
+	defer r.Continue()
+	start := time.Now()
+	if _, _, _, err := a.Get(t.Context(), "u", "ios"); err == nil {
+		t.Error("it responded")
+	}
+	if d := time.Since(start); d > DefaultTimeout+slack {
+		t.Errorf("the first one took %s", d)
+	}
+	s.wantUp(t, false, time.Second)
+	wantDown(t, s)
+}
+
 // TestR2_ManyAtAStoreThatHangs tests more operations than there is room for on the
 // connections.
 func TestR2_ManyAtAStoreThatHangs(t *testing.T) {

@@ -34,17 +34,31 @@ var wrong = []response{
 
 	// The types of RESP3.
 	text("map", "%1\r\n+a\r\n+b\r\n"),
+	text("map of a map", "%1\r\n%1\r\n+a\r\n+b\r\n+c\r\n"),
+	text("set", "~1\r\n+a\r\n"),
 	text("push", ">2\r\n+message\r\n+a\r\n"),
 	text("attribute", "|1\r\n+a\r\n+b\r\n"),
+	text("null of RESP3", "_\r\n"),
 	text("boolean", "#t\r\n"),
+	text("float", ",inf\r\n"),
+	text("big number", "("+strings.Repeat("9", 1000)+"\r\n"),
+	text("verbatim", "=2\r\nab\r\n"),
+	text("blob error", "!3\r\nERR\r\n"),
+	text("streamed string", "$?\r\n;4\r\nabcd\r\n;0\r\n"),
 
 	// Lengths.
 	text("200 GB", "$200000000000\r\nabc"),
 	text("200 GB with zeros before", "$"+strings.Repeat("0", 40)+"200000000000\r\nabc"),
+	text("200 GB with a sign", "$+200000000000\r\n"),
+	text("more than an int64", "$99999999999999999999\r\n"),
+	text("negative length", "$-2\r\n"),
+	text("no length", "$\r\n"),
 	text("10^15 elements", "*999999999999999\r\n"),
 	text("10^15 elements with zeros before", "*"+strings.Repeat("0", 40)+"999999999999999\r\n"),
 	text("negative number of elements", "*-5\r\n"),
+	text("10^15 elements of a map", "%999999999999999\r\n"),
 	text("300000 elements of a map", "%300000\r\n"),
+	text("10^15 elements of a push", ">999999999999999\r\n"),
 	text("10^15 elements in an array", "*1\r\n*999999999999999\r\n"),
 
 	// Large replies, without an announced length.
@@ -60,8 +74,10 @@ var wrong = []response{
 
 	// Truncated replies.
 	{"nothing", wrongReply{ends: true}},
+	{"cut in a line", wrongReply{text: "*", ends: true}},
 	{"cut in a bulk string", wrongReply{text: "$10\r\nabc", ends: true}},
 	{"cut in an array", wrongReply{text: "*2\r\n$1\r\na\r\n", ends: true}},
+	{"cut in an end", wrongReply{text: "$1\r\na\r", ends: true}},
 	text("silence", ""),
 	text("silence in a bulk string", "$10\r\nabc"),
 	text("silence in an array", "*2\r\n$1\r\na\r\n"),
@@ -78,6 +94,9 @@ var wrong = []response{
 	// Other protocols.
 	text("HTTP", "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
 	text("noise", "\x16\x03\x01\x00\xff\x00\n\xfe\x80\r\n\x00"),
+	text("no carriage return", "+OK\n"),
+	text("empty lines", "\r\n\r\n"),
+	text("zeros", strings.Repeat("\x00", 10<<10)),
 }
 
 // some returns the wrong replies with these names.

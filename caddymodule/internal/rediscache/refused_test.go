@@ -33,6 +33,7 @@ func TestR2_NoWrites(t *testing.T) {
 	t.Parallel()
 	for why, commands := range map[string]struct{ begin, end []string }{
 		"NOREPLICAS": {[]string{"CONFIG", "SET", "min-replicas-to-write", "1"}, []string{"CONFIG", "SET", "min-replicas-to-write", "0"}},
+		"NOPERM":     {[]string{"ACL", "SETUSER", "default", "-set", "-eval", "-evalsha"}, []string{"ACL", "SETUSER", "default", "+@all"}},
 		"READONLY":   {[]string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}}, // E6
 	} {
 		t.Run(why, func(t *testing.T) {

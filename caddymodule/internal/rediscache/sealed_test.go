@@ -130,6 +130,36 @@ func TestR5_Clock(t *testing.T) {
 	}
 }
 
+// TestR6_KeyRotation rotates from k1 to k2 k1 to k2, one replica after the other.
+func TestR6_KeyRotation(t *testing.T) {
+	t.Parallel()
+	r := startServer(t)
+	with := func(keys ...byte) exchange.SharedStore {
+		return ready(t, r.Addr(), func(c *Config) {
+			c.Keys = nil
+			for _, k := range keys {
+				c.Keys = append(c.Keys, key(k))
+			}
+		}).account("a")
+	}
+	only1, both, only2 := with(1), with(2, 1), with(2)
+	put(t, only1, "u", "sealed by 1")
+	wantToken(t, both, "u", "sealed by 1")
+	put(t, both, "v", "sealed by 2")
+	wantToken(t, only1, "v", "") // the replica does not have the new key yet: a miss, and no error
+	put(t, only1, "v", "by 1 again")
+	wantToken(t, both, "v", "by 1 again")
+	put(t, both, "v", "by 2 again")
+	wantToken(t, only2, "v", "by 2 again")
+	wantToken(t, only2, "u", "")
+	put(t, only2, "u", "anew")
+	wantToken(t, both, "u", "anew")
+	if err := only2.Evict(t.Context(), "u"); err != nil {
+		t.Error(err)
+	}
+	wantToken(t, both, "u", "")
+}
+
 // TestR7_Dump checks that after all operations the store contains nothing readable
 // about a user or the plugin, and no key without an expiry.
 func TestR7_Dump(t *testing.T) {

@@ -3,11 +3,13 @@ package rediscache
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddy-huma/caddy-huma/caddymodule/internal/masked"
 	"github.com/caddy-huma/caddy-huma/caddymodule/internal/storetest"
 	"github.com/caddy-huma/caddy-huma/internal/redistest"
 	"github.com/caddy-huma/caddy-huma/internal/testutil"
@@ -181,5 +183,55 @@ func TestPrefixAndDatabase(t *testing.T) {
 	wantToken(t, b, "u", "b's")
 	if n := r.Do("DBSIZE").(int64); n != 0 {
 		t.Errorf("%d keys in database 0", n)
+	}
+}
+
+// TestNotRedis tests a server with another protocol.
+func TestNotRedis(t *testing.T) {
+	t.Parallel()
+	redistest.Need(t)
+	l := testutil.Listen(t)
+	for i, response := range []string{"HTTP/1.1 400 Bad Request\r\n\r\n", "+OK\r\n", "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `canary-password`\r\n"} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			done := make(chan struct{})
+			s := open(t, l.Addr().String(), short, func(c *Config) { c.Password = masked.New("canary-password") })
+			go func() {
+				defer close(done)
+				for range 3 {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						defer conn.Close()
+						b := make([]byte, 4096)
+						for {
+							if _, err := conn.Read(b); err != nil {
+								return
+							}
+							if _, err := conn.Write([]byte(response)); err != nil {
+								return
+							}
+						}
+					}()
+				}
+			}()
+			eventually(t, 10*time.Second, "reported that it is down", func() bool {
+				return readEvents(s.events, func() bool { return len(s.states) > 0 })
+			})
+			wantDown(t, s)
+			<-done
+			readEvents(s.events, func() any {
+				for i, err := range s.errs {
+					if s.states[i] {
+						t.Error("reported that it is up")
+						continue
+					}
+					t.Log(err)
+					wantNoCanary(t, err, "canary-password")
+				}
+				return nil
+			})
+		})
 	}
 }
