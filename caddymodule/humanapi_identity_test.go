@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-huma/caddy-huma/caddymodule/sandbox"
 )
 
-// TestConnect_UserIDIsCompared byte for byte, and the address is sent unchanged, but is
-// not part of the identity.
+// TestConnect_UserIDIsCompared checks that IDs are compared byte for byte, and that the
+// address is sent unchanged, but is not part of the identity.
 func TestConnect_UserIDIsCompared(t *testing.T) {
 	d := openConnect(t, sandbox.Config{}, "")
 	const sent = "Alice+x@X.example"

@@ -175,6 +175,8 @@ func TestUnavailable(t *testing.T) {
 
 // TestLargeBody checks that the identity is used although the body is not read to its
 // end.
+// TestStatusIsExplained checks that the error for the log says what to check if the auth
+// server responds with an unexpected status.
 func TestStatusIsExplained(t *testing.T) {
 	for status, part := range map[int]string{400: "set trusted_proxies", 404: "check the path of the URL", 405: "check the path of the URL", 500: "unexpected status 500"} {
 		s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })

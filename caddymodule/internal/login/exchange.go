@@ -33,7 +33,7 @@ type Registration struct {
 }
 
 // Exchange signs a person in at Huma, and signs them up first if Huma does not know
-// them. These are all the rules (contract §4):
+// them. These are all the rules:
 //
 //  1. Sign in. If a 403 says that the user is unknown, sign up.
 //  2. If the sign-up says that the user exists, or responds without a token,

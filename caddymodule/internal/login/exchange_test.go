@@ -93,8 +93,8 @@ func (s *script) SignConsent(ctx context.Context, _ Person) error {
 	return err
 }
 
-// TestLogin checks all the rules of contract §4. Each sign-up is reported once, with the result of
-// the sign-up itself and not with what a later sign-in shows.
+// TestLogin checks all the rules of Exchange. Each sign-up is reported once, with the result
+// of the sign-up itself and not with that of a later sign-in.
 func TestLogin(t *testing.T) {
 	const in, up, consent = "sign in", "sign up", "sign consent"
 	for _, c := range []struct {
